@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * libsd: register services in etcd v3, keep them registered, and follow
+ * what others register.
+ *
+ * A complete service:
+ *
+ *     libsd *sd;
+ *     int rc = libsd_open(&sd, NULL);
+ *     if (rc == 0)
+ *         rc = libsd_register(sd, "user", "instance-1", "10.0.0.5:9090", 3, NULL);
+ *     if (rc < 0)
+ *         fprintf(stderr, "not registered: %s\n", libsd_strerror(rc));
+ *     ...                          serve
+ *     libsd_close(sd);             the key is gone from etcd at once
+ *
+ * Every host that runs etcdsd-watcher then resolves user.service.etcd.
+ *
+ * RETURN VALUES.  Functions that can fail return 0 (or a count) on success
+ * and one of the negative LIBSD_E* codes below on failure.  libsd_strerror()
+ * names the code; libsd_error_detail() adds endpoint, HTTP status and etcd's
+ * own words.
+ *
+ * THREADS.  A handle has one I/O thread with every signal blocked.  All
+ * functions may be called from any thread at any time, unless stated
+ * otherwise.  A blocking call must not be made from a callback of the same
+ * handle (it returns LIBSD_EDEADLOCK); every other call may.
+ *
+ * CALLBACKS run one at a time per handle, never on the I/O thread, so a slow
+ * callback delays later callbacks but never a lease's keepalive.  By default
+ * a second thread of the handle runs them; with the option dispatch=manual
+ * they run inside libsd_dispatch() on the caller's thread.
+ *
+ * FORK.  A handle belongs to the process that opened it.  In a forked child
+ * every call on it returns LIBSD_EFORKED, and libsd_close() frees memory
+ * without touching the parent's leases and connections.
+ *
+ * STRINGS are UTF-8 or any other NUL-terminated bytes; keys and values are
+ * byte slices and may hold NUL.  Unless stated otherwise the library copies
+ * what it is given before the call returns.
+ *
+ * Every item is available since 0.1.0.
+ */
+#ifndef LIBSD_H
+#define LIBSD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LIBSD_VERSION "0.1.0"
+
+/* Exported in the shared library; everything else in it is hidden. */
+#define LIBSD_API     __attribute__((visibility("default")))
+
+/* ---- errors ------------------------------------------------------------ */
+
+enum libsd_error {
+    LIBSD_OK = 0,
+    LIBSD_EINVAL = -1,       /* an argument or option is not acceptable */
+    LIBSD_ENOMEM = -2,       /* out of memory, threads or descriptors */
+    LIBSD_ETIMEDOUT = -3,    /* no answer in time; a write may have happened */
+    LIBSD_EUNAVAILABLE = -4, /* no endpoint could be reached or has a leader */
+    LIBSD_ENOTFOUND = -5,    /* no such key, watch or registration */
+    LIBSD_ECONFLICT = -6,    /* somebody else holds the key */
+    LIBSD_EAUTH = -7,        /* user or password refused */
+    LIBSD_EDENIED = -8,      /* etcd: permission denied */
+    LIBSD_ECOMPACTED = -9,   /* the revision asked for is compacted */
+    LIBSD_ETOOBIG = -10,     /* request or answer is too large */
+    LIBSD_ENOSPACE = -11,    /* etcd's database quota is used up */
+    LIBSD_EPROTOCOL = -12,   /* the answer is not etcd's v3 JSON */
+    LIBSD_ETLS = -13,        /* TLS certificate, key or CA file trouble */
+    LIBSD_ECLOSED = -14,     /* the handle is being closed */
+    LIBSD_EFORKED = -15,     /* the handle belongs to the parent process */
+    LIBSD_ELEASE = -16,      /* etcd: requested lease not found */
+    LIBSD_EREFUSED = -17,    /* etcd refused the request; see the detail */
+    LIBSD_EDEADLOCK = -18    /* blocking call inside a callback */
+};
+
+/* The meaning of an error code, in English, without a newline.
+ * code: what a libsd function returned.  Returns a static string, never NULL;
+ * unknown codes give "unknown error".  Safe in any thread, forked children
+ * and signal handlers included. */
+LIBSD_API const char *libsd_strerror(int code);
+
+/* Whether the same call may succeed later without anybody mending anything.
+ * code: what a libsd function returned.  Returns 1 for LIBSD_ETIMEDOUT,
+ * LIBSD_EUNAVAILABLE, LIBSD_ENOMEM and LIBSD_ENOSPACE, else 0.  libsd's own
+ * retries have already been made when a call returns. */
+LIBSD_API int libsd_error_is_retriable(int code);
+
+/* ---- byte slices ------------------------------------------------------- */
+
+/* A borrowed range of bytes.  data may be NULL when size is 0. */
+typedef struct libsd_slice {
+    const void *data;
+    size_t size;
+} libsd_slice;
+
+/* The bytes of a C string, without its terminator. */
+static inline libsd_slice libsd_str(const char *string)
+{
+    libsd_slice slice;
+
+    slice.data = string;
+    slice.size = strlen(string);
+    return slice;
+}
+
+/* The slice (data, size). */
+static inline libsd_slice libsd_bytes(const void *data, size_t size)
+{
+    libsd_slice slice;
+
+    slice.data = data;
+    slice.size = size;
+    return slice;
+}
+
+/* ---- options and handle ------------------------------------------------ */
+
+typedef struct libsd libsd;
+typedef struct libsd_options libsd_options;
+
+/* How loud a message is; the numbers are syslog's. */
+enum libsd_log_level {
+    LIBSD_LOG_ERROR = 3,
+    LIBSD_LOG_WARNING = 4,
+    LIBSD_LOG_INFO = 6,
+    LIBSD_LOG_DEBUG = 7
+};
+
+/* Receives the library's messages: one line, no newline, no secrets.  Called
+ * from any thread of the handle, the I/O thread included: it must not block
+ * and must not call libsd. */
+typedef void libsd_log_callback(int level, const char *message, void *arg);
+
+/* Makes an empty set of options.
+ * options: receives it; free it with libsd_options_free().
+ * Returns 0 or LIBSD_ENOMEM. */
+LIBSD_API int libsd_options_new(libsd_options **options);
+
+/* Sets one option; a later call with the same key replaces the value.
+ *
+ * key, value (defaults in brackets):
+ *   endpoints        comma-separated URLs of etcd's client ports
+ *                    [$ETCDCTL_ENDPOINTS, else http://127.0.0.1:2379]; a
+ *                    bare host:port means http
+ *   prefix           key prefix of registrations [/service/]
+ *   cacert, cert, key  PEM files for https [$ETCDCTL_CACERT, _CERT, _KEY]
+ *   user, password   etcd user [$ETCDCTL_USER, as name or name:password;
+ *                    $ETCDCTL_PASSWORD]
+ *   timeout-ms       whole time of a blocking call that gives none, 1 to
+ *                    600000 [5000]
+ *   dispatch         thread | manual: who runs callbacks [thread]
+ *
+ * Returns 0, LIBSD_EINVAL (unknown key or unacceptable value) or
+ * LIBSD_ENOMEM. */
+LIBSD_API int libsd_options_set(libsd_options *options, const char *key, const char *value);
+
+/* Where messages go.  callback NULL (the default): nowhere.
+ * arg: handed to the callback; it must live until libsd_close() returns. */
+LIBSD_API void libsd_options_set_log(libsd_options *options, libsd_log_callback *callback,
+                                     void *arg);
+
+/* Frees a set of options.  NULL is allowed.  Handles keep their own copy. */
+LIBSD_API void libsd_options_free(libsd_options *options);
+
+/* Opens a handle and starts its I/O thread.  Does not connect: etcd may be
+ * down, calls will say so.
+ * sd: receives the handle; close it with libsd_close().
+ * options: NULL for defaults; copied.
+ * Returns 0, LIBSD_EINVAL (an option, the environment included, is not
+ * acceptable) or LIBSD_ENOMEM. */
+LIBSD_API int libsd_open(libsd **sd, const libsd_options *options);
+
+/* Deletes the handle's registrations from etcd, revokes its leases, ends its
+ * watches and threads, and frees it.  Takes at most 2 seconds when etcd does
+ * not answer (the leases then end by themselves after their TTL).  No callback
+ * of the handle runs after it returns.  May be called from a callback of the
+ * handle: it then returns at once, and the handle ends after that callback.
+ * sd: NULL is allowed.  Nobody may use the handle, or a watch of it, after or
+ * during the call. */
+LIBSD_API void libsd_close(libsd *sd);
+
+/* What the handle's last failed call on the calling thread, or failing that
+ * its background work, met: endpoint, HTTP status, etcd's message.
+ * buffer, size: receives the text, cut if needed, always terminated.
+ * Returns the length of the whole text without terminator; 0 if none. */
+LIBSD_API size_t libsd_error_detail(libsd *sd, char *buffer, size_t size);
+
+/* A descriptor that polls readable while callbacks wait (dispatch=manual).
+ * It belongs to the handle: do not read or close it.
+ * Returns the descriptor, LIBSD_EINVAL (not opened with dispatch=manual) or
+ * LIBSD_EFORKED. */
+LIBSD_API int libsd_fd(libsd *sd);
+
+/* Runs waiting callbacks on the calling thread (dispatch=manual); never
+ * blocks.  max: the most callbacks to run, 0 for all that wait now.
+ * Returns the number run, LIBSD_EINVAL or LIBSD_EFORKED.  One thread at a
+ * time. */
+LIBSD_API int libsd_dispatch(libsd *sd, int max);
+
+/* ---- registration ------------------------------------------------------ */
+
+/* What became of a registration. */
+enum libsd_registration_state {
+    LIBSD_REGISTERED = 1, /* the key is in etcd, under our lease */
+    LIBSD_LOST = 2,       /* it is not, or nobody can tell; being mended */
+    LIBSD_CONFLICTED = 3  /* a live owner holds the key; waiting for its end */
+};
+
+/* Told on every change of state.  error: 0, or why.  service and instance are
+ * valid during the call.  May call any libsd function that does not block. */
+typedef void libsd_registration_callback(libsd *sd, const char *service, const char *instance,
+                                         int state, int error, void *arg);
+
+/* What to do when another live owner holds the key with another address. */
+enum libsd_takeover {
+    LIBSD_TAKEOVER_WAIT = 0,  /* wait until its lease ends (default) */
+    LIBSD_TAKEOVER_FORCE = 1, /* overwrite it */
+    LIBSD_TAKEOVER_FAIL = 2   /* LIBSD_ECONFLICT at once */
+};
+
+/* Set size to sizeof (libsd_register_options); zero the rest for defaults.
+ * Fields are only ever added at the end. */
+typedef struct libsd_register_options {
+    size_t size;
+    uint32_t weight;                       /* 0: unweighted; 1 to 65535 */
+    int takeover;                          /* enum libsd_takeover */
+    int timeout_ms;                        /* 0: the handle's timeout-ms */
+    libsd_registration_callback *callback; /* NULL: nobody is told */
+    void *callback_arg;
+} libsd_register_options;
+
+/* Registers an instance: writes <prefix><service>/<instance> = address under
+ * a lease and keeps it there for ever: the lease is kept alive each TTL/3 of
+ * the TTL that etcd granted, and if lease or key are lost, whatever the cause,
+ * both are made again until libsd_deregister() or libsd_close().  All
+ * registrations of a handle with one TTL share one lease.
+ *
+ * The key is only taken if it is free or ours already (same address, as after
+ * a restart): a live owner is never overwritten silently; see
+ * enum libsd_takeover.
+ *
+ * service: one or more segments separated by '/', none empty.
+ * instance: one segment, or NULL for a unique name made of host name, process
+ *   id and a random number.
+ * address: "ip:port", "[ipv6]:port" or "host:port".
+ * ttl_s: lease TTL in seconds; 0 means 10.  etcd's minimum is usually 2.
+ * options: NULL for defaults.
+ *
+ * Blocks until the key is written, at most timeout_ms.  Returns 0;
+ * LIBSD_EINVAL; LIBSD_ECONFLICT (nothing is registered then); LIBSD_ENOMEM;
+ * LIBSD_EAUTH, LIBSD_EDENIED, LIBSD_EREFUSED (nothing is registered then);
+ * LIBSD_ETIMEDOUT or LIBSD_EUNAVAILABLE: etcd can't be reached yet, the
+ * registration stays and is completed as soon as it can.
+ *
+ * Follows etcd v3: Lease.LeaseGrant, Lease.LeaseKeepAlive, KV.Txn. */
+LIBSD_API int libsd_register(libsd *sd, const char *service, const char *instance,
+                             const char *address, int ttl_s, const libsd_register_options *options);
+
+/* Ends a registration: deletes its key if it still is under our lease.
+ * service, instance: as given to libsd_register(); instance NULL ends all
+ *   registrations of the service in this handle.
+ * timeout_ms: 0 for the handle's timeout-ms.
+ * Returns 0; LIBSD_ENOTFOUND (not registered here); LIBSD_ETIMEDOUT or
+ * LIBSD_EUNAVAILABLE: no longer kept alive, the key goes with its lease. */
+LIBSD_API int libsd_deregister(libsd *sd, const char *service, const char *instance,
+                               int timeout_ms);
+
+/* ---- keys and values (etcd v3 KV) -------------------------------------- */
+
+/* A key of etcd.  Made by the library only; fields may be added at the end. */
+typedef struct libsd_kv {
+    libsd_slice key;
+    libsd_slice value;
+    int64_t create_revision;
+    int64_t mod_revision;
+    int64_t version;
+    int64_t lease; /* 0: none */
+} libsd_kv;
+
+typedef struct libsd_kvs libsd_kvs; /* an immutable list of them */
+
+enum libsd_list_flags {
+    LIBSD_KEYS_ONLY = 1,   /* leave the values out */
+    LIBSD_SERIALIZABLE = 2 /* any member may answer, maybe a little old */
+};
+
+/* Puts a key (KV.Put).
+ * lease: 0 for none (which detaches an earlier lease).
+ * revision: receives the store's revision; NULL is allowed.
+ * timeout_ms: 0 for the handle's timeout-ms; so everywhere below.
+ * Returns 0, LIBSD_ELEASE, or an error as above.  After LIBSD_ETIMEDOUT the
+ * put may or may not have happened. */
+LIBSD_API int libsd_put(libsd *sd, libsd_slice key, libsd_slice value, int64_t lease,
+                        int64_t *revision, int timeout_ms);
+
+/* Reads one key (KV.Range, linearizable).
+ * kvs: receives a list of one; free it with libsd_kvs_free().
+ * Returns 0 or LIBSD_ENOTFOUND, or an error; *kvs is NULL then. */
+LIBSD_API int libsd_get(libsd *sd, libsd_slice key, libsd_kvs **kvs, int timeout_ms);
+
+/* Reads all keys with a prefix, in key order, in pages at one revision
+ * (KV.Range).  prefix: empty for every key.  flags: enum libsd_list_flags.
+ * kvs: receives the list, maybe empty; free it with libsd_kvs_free().
+ * timeout_ms: for each page. */
+LIBSD_API int libsd_list(libsd *sd, libsd_slice prefix, int flags, libsd_kvs **kvs, int timeout_ms);
+
+/* Deletes one key (KV.DeleteRange).  Returns 1 if it was there, 0 if not, or
+ * an error. */
+LIBSD_API int libsd_delete(libsd *sd, libsd_slice key, int timeout_ms);
+
+/* Deletes all keys with a prefix, which must not be empty.
+ * deleted: receives how many; NULL is allowed.  Returns 0 or an error. */
+LIBSD_API int libsd_delete_prefix(libsd *sd, libsd_slice prefix, int64_t *deleted, int timeout_ms);
+
+/* Number of keys in a list; the i-th (0 to count - 1; NULL beyond), which
+ * lives as long as the list; the store's revision that the list shows. */
+LIBSD_API size_t libsd_kvs_count(const libsd_kvs *kvs);
+LIBSD_API const libsd_kv *libsd_kvs_at(const libsd_kvs *kvs, size_t i);
+LIBSD_API int64_t libsd_kvs_revision(const libsd_kvs *kvs);
+
+/* Frees a list.  NULL is allowed. */
+LIBSD_API void libsd_kvs_free(libsd_kvs *kvs);
+
+/* ---- leases (etcd v3 Lease) -------------------------------------------- */
+
+/* Grants a lease.  Nobody keeps it alive; libsd_register() has its own.
+ * ttl_s: seconds wanted, at least 1.  lease: receives its id.
+ * granted_ttl_s: receives the seconds granted, often more than wanted; NULL
+ * is allowed. */
+LIBSD_API int libsd_lease_grant(libsd *sd, int64_t ttl_s, int64_t *lease, int64_t *granted_ttl_s,
+                                int timeout_ms);
+
+/* Renews a lease once.  ttl_s: receives the seconds until it ends; NULL is
+ * allowed.  Returns 0 or LIBSD_ELEASE (it is gone), or an error. */
+LIBSD_API int libsd_lease_keepalive(libsd *sd, int64_t lease, int64_t *ttl_s, int timeout_ms);
+
+/* Ends a lease and deletes its keys.  Returns 0 or LIBSD_ELEASE, or an
+ * error. */
+LIBSD_API int libsd_lease_revoke(libsd *sd, int64_t lease, int timeout_ms);
+
+/* ---- watching (etcd v3 Watch) ------------------------------------------ */
+
+typedef struct libsd_watch libsd_watch;
+
+enum libsd_watch_flags {
+    LIBSD_WATCH_PREFIX = 1, /* all keys that begin with key */
+    LIBSD_WATCH_LIST = 2    /* follow: list first, list again when needed */
+};
+
+enum libsd_event_type {
+    LIBSD_EVENT_PUT = 1,          /* kv was written, or is in the list */
+    LIBSD_EVENT_DELETE = 2,       /* kv.key is gone (kv.mod_revision: when) */
+    LIBSD_EVENT_LIST_BEGIN = 3,   /* LIST: the PUTs up to LIST_END are all */
+    LIBSD_EVENT_LIST_END = 4,     /*   keys there are, as of revision */
+    LIBSD_EVENT_COMMIT = 5,       /* all events up to revision are delivered */
+    LIBSD_EVENT_DISCONNECTED = 6, /* etcd out of sight; error and detail say why */
+    LIBSD_EVENT_CONNECTED = 7,    /* events flow (again) */
+    LIBSD_EVENT_ENDED = 8         /* no more events: compacted (without LIST) */
+};
+
+/* One event.  Everything in it is valid during the callback only. */
+typedef struct libsd_event {
+    int type;           /* enum libsd_event_type */
+    int error;          /* DISCONNECTED, ENDED: LIBSD_E* */
+    const libsd_kv *kv; /* PUT, DELETE; else NULL */
+    int64_t revision;   /* PUT, DELETE: of the change; LIST_END, COMMIT: up to */
+    const char *detail; /* DISCONNECTED, ENDED: one line; else NULL */
+} libsd_event;
+
+/* Told of each event, in the order of revisions. */
+typedef void libsd_watch_callback(const libsd_event *event, void *arg);
+
+/* Watches a key or a prefix, for ever: after a lost connection it goes on, at
+ * another endpoint if need be, with the first event not yet delivered, so
+ * that each event is delivered once.
+ *
+ * key: the key or, with LIBSD_WATCH_PREFIX, the prefix (not empty).
+ * flags: enum libsd_watch_flags.  With LIBSD_WATCH_LIST the present keys come
+ *   first (LIST_BEGIN, PUT ..., LIST_END), then what changes after them; the
+ *   same again whenever events may have been missed (compaction, a store that
+ *   was wiped or restored, a decoding error).  A list that fails half way is
+ *   begun anew with another LIST_BEGIN.  So a mirror that marks at LIST_BEGIN
+ *   and sweeps at LIST_END is always right, and an error never empties it.
+ * start_revision: first revision wanted; 0 for "from now"; ignored with LIST.
+ * callback, arg: told of each event.
+ * watch: receives the watch; end it with libsd_watch_close().
+ *
+ * Returns 0 at once, before any connection, LIBSD_EINVAL, LIBSD_ENOMEM,
+ * LIBSD_ECLOSED or LIBSD_EFORKED.
+ *
+ * Memory is bounded: a callback that falls too far behind makes the library
+ * stop reading and list again (LIST), or resume later (without). */
+LIBSD_API int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revision,
+                               libsd_watch_callback *callback, void *arg, libsd_watch **watch);
+
+/* Ends a watch.  No callback of it runs after the call returns; a running one
+ * is waited for, unless the call is made from inside it.  NULL is allowed. */
+LIBSD_API void libsd_watch_close(libsd_watch *watch);
+
+/* ---- instances --------------------------------------------------------- */
+
+/* What the value of a registration says.  Set by libsd_instance_parse(). */
+typedef struct libsd_instance {
+    uint8_t family;      /* 4, 6, or 0: host is a name */
+    uint8_t address[16]; /* network order; 4 or 16 bytes of it */
+    uint16_t port;       /* 0: none given */
+    uint32_t weight;     /* 0: none given; at most 65535 */
+    uint32_t priority;   /* 0: none given */
+    char host[256];      /* family 0: the name; else the address as text */
+} libsd_instance;
+
+/* Reads the value of a registration, whoever wrote it.
+ *
+ * format: NULL or "auto" (JSON if the first character is '{', else plain);
+ *   "plain": ip:port, [ipv6]:port, a bare ip, host:port, or
+ *   scheme://host:port/...; "json": an object with addr | Addr | address |
+ *   host (string), and port, weight, priority where there are any (libsd's
+ *   own form, etcd's naming/endpoints, kitex, SkyDNS); unknown members are
+ *   ignored.
+ * value: the bytes, as read from etcd.
+ * instance, instance_size: receives the result; sizeof *instance.
+ * why, why_size: receives, on LIBSD_EINVAL, one line that says what is wrong
+ *   and where; NULL, 0 if not wanted.
+ *
+ * Returns 0 or LIBSD_EINVAL, or LIBSD_ENOMEM.  Pure: touches no handle. */
+LIBSD_API int libsd_instance_parse(const char *format, libsd_slice value, libsd_instance *instance,
+                                   size_t instance_size, char *why, size_t why_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

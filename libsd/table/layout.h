@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The table: one file, written by one process, mapped read-only by every
+ * other.  This header is the whole contract between writer and readers.
+ *
+ *   word 0 ..                                        (a word is 64 bits)
+ *   +----------------------------------------------------------------+
+ *   | header, TABLE_HEADER_BYTES                                     |
+ *   |   geometry, seeds, zones: constant in one file                 |
+ *   |   state, heartbeat, revision, counters: one word each          |
+ *   +----------------------------------------------------------------+ names_at
+ *   | names: 2^k slots   owner name of a service -> record           |
+ *   |   slot = tag:32 | ref:32      ref = offset of the record / 16  |
+ *   +----------------------------------------------------------------+ keys_at
+ *   | keys: 2^k slots    address or port -> slot in names            |
+ *   |   slot = tag:32 | ref:32      ref = slot number + 2            |
+ *   +----------------------------------------------------------------+ heap_at
+ *   | heap: records, 16-byte granules                                |
+ *   +----------------------------------------------------------------+ size
+ *
+ *   A record holds all that is known of one service:
+ *
+ *   word 0  sequence     unique in the file; 0: being rewritten
+ *        1  home:32 | words:32            slot in names | length in words
+ *        2  flags:8 | name:8 | instances:16 | v6:16 | v4:16       (counts)
+ *        3  limit_any:8 | limit6:8 | limit4:8 | 0:8 | 0:16 | port:16
+ *           owner name, lower case, zero padded, at least one zero
+ *           v4 addresses, two to a word, network order
+ *           v6 addresses, two words each, network order
+ *           if WEIGHTED: running sums of weights, v4 then v6, two to a word
+ *           instances, sorted by label: label_at:32 | port:16 | address:16
+ *           labels: each a length byte and its bytes; zero padded
+ *
+ *   Addresses are distinct.  `address` counts through v4, then v6.  `label_at`
+ *   is a byte offset from the record's start.  An instance whose label is
+ *   empty has no owner name of its own.  An instance's owner name is
+ *   label "." name-of-service and is found through the service's record.
+ *
+ * ORDERING.  All words are read and written as relaxed 64-bit atomics unless
+ * said otherwise; the protocol is a seqlock per record (H.-J. Boehm, "Can
+ * seqlocks get along with programming language memory models?", MSPC 2012),
+ * reached through slot words.
+ *
+ *   Writer, to change a service:          Reader, to look one up:
+ *    1 take a free block                   1 slot    = load acquire
+ *    2 block.sequence = 0                  2 sequence = load acquire, 0: again
+ *    3 release fence                       3 copy what is needed
+ *    4 write the block's other words       4 acquire fence
+ *    5 block.sequence = new, release       5 sequence changed: again
+ *    6 slot = new ref, release             6 home is not this slot: again
+ *    7 the old block is free               7 name differs: next slot
+ *
+ * Step 6 of the reader makes "the name differs" safe: a block that was freed
+ * and written anew between the reader's steps 1 and 2 may by now belong to
+ * another slot.  If it belongs to this very slot under another name, then the
+ * name looked for was not in this slot at that moment.
+ *
+ * RULES that make a miss as trustworthy as a hit:
+ *  R1 A slot that was used never becomes EMPTY again: a delete leaves a
+ *     TOMBSTONE, an update replaces the slot word in place.
+ *  R2 A live entry never moves to another slot within one file.  Growth and
+ *     compaction are done in a new file; then the old one's state becomes
+ *     SUPERSEDED.  Changes go to the new file only after that.
+ *  R3 A file is published by rename(2) when it holds everything; until then
+ *     nobody maps it.  It is fully allocated and never shrinks.
+ *  R4 Before a reader believes a miss it re-reads generation and state: a
+ *     changed generation means that other bytes were mapped over the place, a
+ *     SUPERSEDED that there is a newer file.
+ *  R5 keys: an entry is turned to another service *before* its service loses
+ *     the address, and is inserted *after* its service got it.
+ *  R6 No chain of used slots that a reader has to walk is longer than
+ *     TABLE_MAX_PROBES; a writer that would exceed it makes a new file.
+ *
+ * A SIGKILL after any single store leaves a table for which all this holds;
+ * at worst a block is lost until the next writer adopts the file.
+ */
+#ifndef ETCDSD_TABLE_LAYOUT_H
+#define ETCDSD_TABLE_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+
+/* A lock inside an "atomic" load would be private to the process, and
+ * impossible in a read-only mapping. */
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit loads and stores must be lock-free");
+
+typedef _Atomic uint64_t table_word;
+_Static_assert(sizeof(table_word) == 8, "an atomic word is eight bytes");
+
+#define TABLE_MAGIC           UINT64_C(0x3164736463746500) /* "\0etcdsd1", little endian */
+#define TABLE_LAYOUT          1                            /* also in the file's name: table.v1 */
+#define TABLE_DEFAULT_PATH    "/run/etcdsd/table.v1"
+#define TABLE_DEFAULT_DOMAIN  "service.etcd"
+#define TABLE_HEADER_BYTES    4096
+#define TABLE_GRANULE         16
+#define TABLE_MAX_PROBES      128
+#define TABLE_MAX_NAME        253 /* RFC 1035 section 2.3.4, without the root's dot */
+#define TABLE_MAX_LABEL       63
+#define TABLE_MAX_INSTANCES   65535
+#define TABLE_DEFAULT_ANSWERS 8
+
+/* Slots. */
+#define TABLE_EMPTY           UINT64_C(0)
+#define TABLE_TOMBSTONE       UINT64_C(1)
+#define TABLE_KEY_BIAS        2 /* keys: ref - bias = slot number */
+
+/* Words of the header.  The first two cache lines are what a lookup reads. */
+enum table_header_word {
+    TABLE_H_MAGIC,
+    TABLE_H_LAYOUT,     /* header bytes:32 | layout:32; last word written of a new file */
+    TABLE_H_GENERATION, /* random, never 0; differs in every file ever made */
+    TABLE_H_SIZE,       /* of the file, bytes */
+    TABLE_H_NAMES,      /* offset:32 (granules) | log2 of slots:32 */
+    TABLE_H_KEYS,       /* the same */
+    TABLE_H_HEAP,       /* offset of the heap, bytes */
+    TABLE_H_SEED,       /* of the hash */
+
+    TABLE_H_STATE,     /* since:56 (monotonic seconds) | enum table_state:8 */
+    TABLE_H_HEARTBEAT, /* monotonic seconds; each second while a writer lives */
+    TABLE_H_MAX_STALE, /* seconds; 0: for ever */
+    TABLE_H_ZONES,     /* how many zones follow TABLE_ZONES_AT */
+    TABLE_H_BOOT_ID,   /* of the host when heartbeat was written; two words */
+    TABLE_H_BOOT_ID_2,
+    TABLE_H_TRUE_AT, /* monotonic seconds when the content last was etcd's; see table_age() */
+    TABLE_H_WRITER,  /* process id of the writer */
+
+    TABLE_H_REVISION, /* etcd's, up to which the table is true */
+    TABLE_H_CLUSTER,  /* etcd's cluster id */
+    TABLE_H_SERVICES, /* counters from here on */
+    TABLE_H_INSTANCES,
+    TABLE_H_CHANGES, /* records written since the writer started */
+    TABLE_H_DROPPED, /* instances that are not in the table: unreadable values */
+    TABLE_H_HEAP_USED,
+    TABLE_H_WORDS
+};
+
+enum table_state {
+    TABLE_LIVE = 1,         /* follows etcd */
+    TABLE_DISCONNECTED = 2, /* etcd out of sight since then */
+    TABLE_STOPPED = 3,      /* the writer went cleanly */
+    TABLE_SUPERSEDED = 4    /* a newer file is at the path */
+};
+
+/* Zones: in the header page, each a length byte and the domain in lower case
+ * ("service.etcd"), one after the other. */
+#define TABLE_ZONES_AT    1024
+#define TABLE_ZONES_BYTES (TABLE_HEADER_BYTES - TABLE_ZONES_AT)
+#define TABLE_MAX_ZONES   32
+
+/* Words of a record. */
+enum table_record_word {
+    TABLE_R_SEQUENCE,
+    TABLE_R_HOME,
+    TABLE_R_COUNTS,
+    TABLE_R_ANSWER,
+    TABLE_R_NAME
+};
+
+#define TABLE_FLAG_WEIGHTED 1u
+
+/* What the counts of a record say about where its parts are, in words. */
+struct table_shape {
+    uint32_t v4, v6, instances;
+    uint32_t name_length;
+    uint32_t flags;
+    uint32_t v4_at, v6_at, sums_at, instances_at, labels_at;
+};
+
+static inline struct table_shape table_shape(uint64_t counts)
+{
+    struct table_shape s = {
+        .v4 = (uint32_t)(counts & 0xffff),
+        .v6 = (uint32_t)(counts >> 16 & 0xffff),
+        .instances = (uint32_t)(counts >> 32 & 0xffff),
+        .name_length = (uint32_t)(counts >> 48 & 0xff),
+        .flags = (uint32_t)(counts >> 56),
+    };
+
+    s.v4_at = TABLE_R_NAME + s.name_length / 8 + 1;
+    s.v6_at = s.v4_at + (s.v4 + 1) / 2;
+    s.sums_at = s.v6_at + 2 * s.v6;
+    s.instances_at = s.sums_at + (s.flags & TABLE_FLAG_WEIGHTED ? (s.v4 + s.v6 + 1) / 2 : 0);
+    s.labels_at = s.instances_at + s.instances;
+    return s;
+}
+
+/* ---- hashing ----------------------------------------------------------- */
+
+/* An owner name, folded to lower case without a trailing dot, in words.
+ * Words beyond the last used one are not set. */
+struct table_name {
+    uint64_t words[TABLE_MAX_NAME / 8 + 1];
+    uint32_t length;
+};
+
+static inline uint64_t table_load8(const void *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* ASCII upper case to lower case, eight bytes at a time; other bytes, those
+ * above 0x7f included, stay (RFC 4343: DNS compares ASCII letters only). */
+static inline uint64_t table_fold8(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t low7 = word & ones * 0x7f;
+    uint64_t above_z = low7 + ones * (0x7f - 'Z');
+    uint64_t from_a = low7 + ones * (0x80 - 'A');
+    uint64_t upper = ~word & (from_a ^ above_z) & ones * 0x80;
+
+    return word | upper >> 2;
+}
+
+/* The last `count` (1 to 7) bytes before `end`, in the places where the first
+ * bytes of a word are; at least eight bytes must lie before `end`. */
+static inline uint64_t table_load_tail(const char *end, uint32_t count)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return table_load8(end - 8) >> (64 - 8 * count);
+#else
+    return table_load8(end - 8) << (64 - 8 * count);
+#endif
+}
+
+/* Folds text of `length` (1 to TABLE_MAX_NAME) bytes. */
+static inline void table_name_set(struct table_name *name, const char *text, uint32_t length)
+{
+    uint32_t whole = length / 8, rest = length % 8;
+
+    for (uint32_t i = 0; i < whole; i++)
+        name->words[i] = table_fold8(table_load8(text + 8 * i));
+    if (rest == 0) {
+        name->words[whole] = 0;
+    } else if (whole > 0) {
+        name->words[whole] = table_fold8(table_load_tail(text + length, rest));
+    } else {
+        uint64_t word = 0;
+        memcpy(&word, text, rest);
+        name->words[0] = table_fold8(word);
+    }
+    name->length = length;
+}
+
+/* 64 x 64 -> 128 bit product, folded: the mixing step of wyhash. */
+static inline uint64_t table_mix(uint64_t a, uint64_t b)
+{
+#ifdef __SIZEOF_INT128__
+    unsigned __int128 product = (unsigned __int128)a * b;
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    uint64_t al = (uint32_t)a, ah = a >> 32, bl = (uint32_t)b, bh = b >> 32;
+    uint64_t ll = al * bl, lh = al * bh, hl = ah * bl, hh = ah * bh;
+    uint64_t middle = (ll >> 32) + (uint32_t)lh + (uint32_t)hl;
+
+    return (middle << 32 | (uint32_t)ll) ^ (hh + (lh >> 32) + (hl >> 32) + (middle >> 32));
+#endif
+}
+
+/* Keyed: the seed is random in each file, so that whoever may register names
+ * can't aim them at one chain; R6 bounds what luck may still do. */
+static inline uint64_t table_hash(const uint64_t *words, uint32_t length, uint64_t seed)
+{
+    uint64_t hash = seed ^ (length + UINT64_C(0xa0761d6478bd642f));
+
+    for (uint32_t i = 0; i <= length / 8; i++)
+        hash = table_mix(words[i] ^ hash, UINT64_C(0xe7037ed1a0b428db) ^ seed);
+    return table_mix(hash, UINT64_C(0x8ebc6af09c88c6e3));
+}
+
+/* What keys are made of: kind (4, 6: an address; 'p': a port) and value. */
+static inline uint64_t table_hash_key(uint32_t kind, uint64_t high, uint64_t low, uint64_t seed)
+{
+    uint64_t hash = table_mix(high ^ seed, UINT64_C(0xe7037ed1a0b428db) ^ kind);
+
+    return table_mix(low ^ hash, UINT64_C(0x8ebc6af09c88c6e3) ^ seed);
+}
+
+/* The tag takes the high half of the hash, the place in the index the low. */
+static inline uint32_t table_tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
+static inline uint64_t table_slot(uint64_t hash, uint32_t ref)
+{
+    return (hash & UINT64_C(0xffffffff00000000)) | ref;
+}
+
+#endif
