@@ -2,23 +2,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 CC = gcc
+AR = ar
 CFLAGS = -O2 -g
 PKG_CONFIG = pkg-config
+OBJCOPY = objcopy
+INSTALL = install
 SHELL = /bin/bash
 B = build
 
-# ---- flags ----------------------------------------------------------------
-# CFLAGS, CPPFLAGS and LDFLAGS are the user's; what the code needs is here.
-
-WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-	-Wcast-qual -Wwrite-strings -Wvla -Wundef -Wformat=2
-HARDEN = -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2
-BASE = -std=gnu17 -D_GNU_SOURCE -fvisibility=hidden -fPIC -Ilibsd -Ilibsd/table $(WARN) $(HARDEN)
-LINK = -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack,--as-needed
-
-CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcjson 2>/dev/null)
-CURL_LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcjson 2>/dev/null)
-CRITERION_LIBS = -lcriterion
+prefix = /usr/local
+exec_prefix = $(prefix)
+multiarch = $(eval multiarch := $(shell $(CC) -print-multiarch 2>/dev/null))$(multiarch)
+libdir = $(exec_prefix)/lib$(addprefix /,$(multiarch))
+includedir = $(prefix)/include
+sbindir = $(exec_prefix)/sbin
 
 # ---- sources --------------------------------------------------------------
 
@@ -27,18 +24,176 @@ TABLE_WRITER = libsd/table/writer.c
 LIBSD = libsd/options.c
 MODULE = nss/module/hosts.c
 WATCHER = nss/watcher/main.c
-UNIT_TESTS = tests/unit/test_layout.c
 
-objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
+# One program per file.  Integration tests get TEST_SUPPORT linked in.
+# TSAN_TESTS are those of the unit tests in which threads matter; Criterion
+# itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
+UNIT_TESTS = tests/unit/test_layout.c
+TSAN_TESTS =
+INTEGRATION_TESTS =
+TEST_SUPPORT =
+SHELL_TESTS =
+
+# ---- flags ----------------------------------------------------------------
+# CFLAGS, CPPFLAGS and LDFLAGS are the user's; what the code needs is here.
+
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wcast-qual -Wwrite-strings -Wvla -Wundef -Wformat=2
+HARDEN = -fstack-protector-strong -fstack-clash-protection $(FOR_X86) $(FORTIFY)
+FOR_X86 = $(if $(filter x86_64-%,$(multiarch)),-fcf-protection)
+FORTIFY = $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,$(if $(filter \
+	-O1 -O2 -O3 -Os,$(CFLAGS)),-D_FORTIFY_SOURCE=2))
+BASE = -std=gnu17 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread -Ilibsd -Ilibsd/table \
+	$(WARN) $(HARDEN)
+LINK = -pthread -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack,--as-needed
+
+# Asked once, and only when needed: `make check` may just have installed them.
+CURL_CFLAGS = $(eval CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcjson))$(CURL_CFLAGS)
+CURL_LIBS = $(eval CURL_LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcjson))$(CURL_LIBS)
+
+# Kinds of objects: build/obj is the product; the other two run the tests
+# under sanitizers; build/analyze is only looked at by gcc.
+KINDS = obj asan tsan analyze
+KIND_obj =
+KIND_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE
+KIND_tsan = -fsanitize=thread -U_FORTIFY_SOURCE -Itests/unit/tsan
+KIND_analyze = -fanalyzer -Werror
+
+CRITERION_obj = -lcriterion
+CRITERION_asan = -lcriterion
+
+objects = $(patsubst %.c,$(B)/$(2)/%.o,$(1))
+programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 # ---- products -------------------------------------------------------------
 
-.PHONY: all clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all check clean demo deps examples force help install lint packages sanitize uninstall
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher
 
-$(B)/obj/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CURL_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/libnss_etcdsd.so.2: $(call objects,$(MODULE) $(TABLE_READER),obj) nss/module/libnss_etcdsd.map Makefile
+	$(CC) $(LINK) -shared -Wl,-soname,$(@F),-z,nodelete -Wl,--version-script=nss/module/$(@F:.so.2=.map) \
+		$(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^)
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+$(B)/libsd.so.1: $(call objects,$(LIBSD) $(TABLE_READER),obj) libsd/libsd.map Makefile
+	$(CC) $(LINK) -shared -Wl,-soname,$(@F) -Wl,--version-script=libsd/libsd.map \
+		$(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(CURL_LIBS)
+
+$(B)/libsd.so: $(B)/libsd.so.1
+	ln -sf $(<F) $@
+
+# One object in which all but libsd_* is local, so that a program that links
+# it may use any other name.
+$(B)/libsd.a: $(call objects,$(LIBSD) $(TABLE_READER),obj) Makefile
+	$(CC) -r -nostdlib -o $(@:.a=.o) $(filter %.o,$^)
+	$(OBJCOPY) --localize-hidden $(@:.a=.o)
+	rm -f $@ && $(AR) rcs $@ $(@:.a=.o) && rm $(@:.a=.o)
+
+$(B)/libsd.pc: libsd/libsd.pc.in force
+	@mkdir -p $(@D)
+	@sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
+		-e "s|@version@|$$(sed -n 's/#define LIBSD_VERSION "\(.*\)"/\1/p' libsd/libsd.h)|" \
+		$< >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# In build/ the watcher finds libsd.so.1 beside itself; the one that is
+# installed holds no path.
+$(B)/etcdsd-watcher: RPATH = -Wl,-rpath,'$$ORIGIN'
+$(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER),obj) $(B)/obj/table.a \
+		$(B)/libsd.so.1
+	@mkdir -p $(@D)
+	$(CC) $(LINK) -pie $(RPATH) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(B)/user-service: $(B)/obj/tests/examples/user-service.o $(B)/libsd.so.1
+	$(CC) $(LINK) -pie -Wl,-rpath,'$$ORIGIN' $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+# ---- objects, and programs of tests ---------------------------------------
+
+# Unit tests may call anything in the tree; integration tests see what users
+# see, that is libsd.so.1, except under sanitizers.
+define kind
+$(B)/$(1)/%.o: %.c $(B)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(BASE) $$(KIND_$(1)) $$(CURL_CFLAGS) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+
+$(B)/$(1)/table.a: $$(call objects,$(TABLE_READER) $(TABLE_WRITER),$(1))
+$(B)/$(1)/internal.a: $$(call objects,$(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) \
+	$(filter-out %/main.c,$(WATCHER)),$(1))
+$(B)/$(1)/support.a: $$(call objects,$(TEST_SUPPORT),$(1))
+$(B)/$(1)/%.a: Makefile
+	rm -f $$@ && $$(AR) qcs $$@ $$(filter %.o,$$^)
+
+$(B)/$(1)/tests/unit/%: $(B)/$(1)/tests/unit/%.o $(B)/$(1)/internal.a
+	$$(CC) $$(LINK) $$(KIND_$(1)) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(CRITERION_$(1)) $$(CURL_LIBS)
+
+$(B)/$(1)/tests/integration/%: $(B)/$(1)/tests/integration/%.o $(B)/$(1)/support.a \
+		$(if $(filter obj,$(1)),$(B)/libsd.so.1,$(B)/$(1)/internal.a)
+	$$(CC) $$(LINK) $$(KIND_$(1)) -Wl,-rpath,$(CURDIR)/$(B) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ \
+		$$(CRITERION_$(1)) $$(CURL_LIBS)
+endef
+$(foreach k,$(KINDS),$(eval $(call kind,$(k))))
+
+# Other flags, other objects; other lists in this file, other links.
+$(B)/flags: force | packages
+	@mkdir -p $(@D)
+	@echo '$(CC) $(BASE) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(BASE) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)' >$@
+
+# A plain build says what is missing; what runs tests installs it.
+packages:
+ifneq (,$(filter check demo deps sanitize,$(MAKECMDGOALS)))
+	@packaging/install-deps build test
+else
+	@command -v $(firstword $(CC)) >/dev/null && $(PKG_CONFIG) --exists libcurl libcjson || { echo \
+	"A C compiler ($(CC)), pkg-config, libcurl or libcjson is missing: run 'make deps' first." >&2; exit 1; }
+endif
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- what one types -------------------------------------------------------
+
+SOURCES = $(sort $(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) $(WATCHER))
+EXAMPLES = tests/examples/user-service.c
+TESTS = $(call programs,$(UNIT_TESTS),obj) $(call programs,$(UNIT_TESTS),asan) \
+	$(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS)
+SANITIZED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),asan) $(call programs,$(TSAN_TESTS),tsan)
+
+help: ## this list
+	@echo '  make              build everything into build/'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo 'Variables: prefix, libdir, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, as GNU make conventions have them.'
+
+deps: packages ## install the Debian packages that building and testing need
+
+check: all $(B)/user-service $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
+	@tests/run $(B)/log $(TESTS)
+
+sanitize: all $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
+	@tests/run $(B)/log $(SANITIZED)
+
+demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
+	@tests/demo/demo.sh
+
+lint: $(call objects,$(SOURCES) $(EXAMPLES),analyze) ## formatting, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
+	@tests/lint
+
+INSTALLED = $(addprefix $(DESTDIR),$(libdir)/libnss_etcdsd.so.2 $(libdir)/libsd.so.1 $(libdir)/libsd.so \
+	$(libdir)/libsd.a $(libdir)/pkgconfig/libsd.pc $(includedir)/libsd.h $(sbindir)/etcdsd-watcher)
+LDCONFIG = $(if $(DESTDIR),,-ldconfig)
+
+install: all $(B)/install/etcdsd-watcher ## install below $(DESTDIR)$(prefix)
+	$(INSTALL) -d $(sort $(dir $(INSTALLED)))
+	$(INSTALL) -m 644 $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.a $(DESTDIR)$(libdir)
+	ln -sf libsd.so.1 $(DESTDIR)$(libdir)/libsd.so
+	$(INSTALL) -m 644 $(B)/libsd.pc $(DESTDIR)$(libdir)/pkgconfig
+	$(INSTALL) -m 644 libsd/libsd.h $(DESTDIR)$(includedir)
+	$(INSTALL) -m 755 $(B)/install/etcdsd-watcher $(DESTDIR)$(sbindir)
+	$(LDCONFIG)
+
+uninstall: ## remove what install put there
+	rm -f $(INSTALLED)
+	$(LDCONFIG)
+
+clean: ## remove build/
+	rm -rf $(B)
