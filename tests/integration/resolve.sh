@@ -1,0 +1,153 @@
+#!/bin/bash
+# From a key in etcd to getent: values that come and go, good and bad ones.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+getent_says() {
+    [ "$(getent -s hosts:etcdsd hosts "$1" | tr -s ' ')" = "$2 $1" ]
+}
+
+put_is_answered() {
+    unknown user.service.etcd && put /service/user/instance-1 127.0.0.1:9000 &&
+        wait_until 5 getent_says user.service.etcd 127.0.0.1
+}
+
+deleted_is_unknown() {
+    del /service/user/instance-1 && wait_until 5 unknown user.service.etcd
+}
+
+second_appears() {
+    put /service/user/instance-1 127.0.0.2:9000 && put /service/user/instance-2 127.0.0.3:9000 &&
+        wait_until 5 answers user.service.etcd 127.0.0.2 127.0.0.3
+}
+
+instance_has_a_name() {
+    answers instance-1.user.service.etcd 127.0.0.2 && answers instance-2.user.service.etcd 127.0.0.3
+}
+
+value_changes() {
+    put /service/user/instance-2 127.0.0.4:9000 &&
+        wait_until 5 answers user.service.etcd 127.0.0.2 127.0.0.4
+}
+
+spelling_does_not_matter() {
+    answers USER.Service.Etcd. 127.0.0.2 127.0.0.4
+}
+
+six() {
+    put /service/six/a '[2001:db8::1]:80' && put /service/six/b 'fd00::2' &&
+        wait_until 5 answers six.service.etcd 2001:db8::1 fd00::2 &&
+        [ "$(getent -s hosts:etcdsd ahostsv6 six.service.etcd | grep -c STREAM)" = 2 ] &&
+        ! getent -s hosts:etcdsd ahostsv4 six.service.etcd >/dev/null
+}
+
+mixed() {
+    put /service/mixed/a 127.0.0.2:80 && put /service/mixed/b '[fd00::2]:80' &&
+        wait_until 5 answers mixed.service.etcd 127.0.0.2 fd00::2 &&
+        getent -s hosts:etcdsd ahostsv4 mixed.service.etcd | grep -q '^127.0.0.2 '
+}
+
+nested() {
+    put /service/shop/user/i1 127.0.0.9:80 && wait_until 5 answers user.shop.service.etcd 127.0.0.9 &&
+        answers i1.user.shop.service.etcd 127.0.0.9
+}
+
+wrong_names() {
+    local name
+    for name in nobody.service.etcd service.etcd instance-9.user.service.etcd \
+        a.instance-1.user.service.etcd use.service.etcd user2.service.etcd; do
+        unknown "$name" || { echo "# $name"; return 1; }
+    done
+}
+
+foreign_names_go_on() {
+    local modules='hosts:etcdsd [!UNAVAIL=return] files'
+    getent -s "$modules" hosts localhost >/dev/null || return 1
+    getent -s 'hosts:etcdsd [!NOTFOUND=return] files' hosts localhost >/dev/null && return 1
+    # An absent name of ours is not looked for anywhere else.
+    getent -s "$modules" hosts nobody.service.etcd >/dev/null
+    [ $? = 2 ]
+}
+
+one_segment_is_one_service() {
+    put /service/user2/x 127.0.0.20:80 && wait_until 5 answers user2.service.etcd 127.0.0.20 &&
+        answers user.service.etcd 127.0.0.2 127.0.0.4
+}
+
+# bad_value NAME COMMAND...: COMMAND prints a value no address can be read
+# from.  It must drop itself, be named in the log, and do nothing else.
+bad_value() {
+    local instance=$1
+    shift
+    put /service/bad/good 127.0.0.5:80 && wait_until 5 answers bad.service.etcd 127.0.0.5 || return 1
+    if [ -n "$("$@" | head -c 1)" ]; then
+        "$@" | put "/service/bad/$instance"
+    else
+        put "/service/bad/$instance" ''
+    fi
+    put "/service/bad/later-$instance" 127.0.0.6:80 &&
+        wait_until 5 answers bad.service.etcd 127.0.0.5 127.0.0.6 &&
+        unknown "$instance.bad.service.etcd" &&
+        wait_until 5 logged watcher "/service/bad/$instance" &&
+        del "/service/bad/later-$instance" && wait_until 5 answers bad.service.etcd 127.0.0.5
+}
+
+junk() {
+    head -c 1048576 /dev/zero | tr '\0' x
+}
+
+bad_at_start() {
+    stop watcher && : >"$work/watcher.log" && watcher_start &&
+        wait_until 5 logged watcher /service/bad/brace && answers bad.service.etcd 127.0.0.5
+}
+
+a_good_value_mends() {
+    put /service/bad/brace 127.0.0.7:80 && wait_until 5 answers bad.service.etcd 127.0.0.5 127.0.0.7
+}
+
+rotates() {
+    local seen
+    seen=$(for _ in {1..60}; do
+        getent -s hosts:etcdsd ahostsv4 user.service.etcd | awk '{ print $1; exit }'
+    done | sort -u | tr '\n' ' ')
+    [ "$seen" = "127.0.0.2 127.0.0.4 " ]
+}
+
+only_libc() {
+    local needed
+    needed=$(readelf -d "$build/libnss_etcdsd.so.2" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+    [ "$needed" = libc.so.6 ] &&
+        [ "$(ldd "$build/libnss_etcdsd.so.2" | grep -cvE 'libc\.so\.6|linux-vdso|ld-linux')" = 0 ]
+}
+
+only_entry_points() {
+    ! nm -D --defined-only "$build/libnss_etcdsd.so.2" | grep -v ' _nss_etcdsd_' &&
+        ! nm -D --defined-only "$build/libsd.so.1" | grep -vE ' libsd_|LIBSD_'
+}
+
+etcd_start || exit 1
+watcher_start
+check 'a value put with etcdctl is answered by getent' put_is_answered
+check 'a deleted one ends in status 2' deleted_is_unknown
+check 'a second instance appears' second_appears
+check 'each instance has a name of its own' instance_has_a_name
+check 'a changed value is answered' value_changes
+check 'case and a trailing dot make no difference' spelling_does_not_matter
+check 'both instances come first in turn' rotates
+check 'IPv6 addresses are answered' six
+check 'IPv4 and IPv6 live in one service' mixed
+check 'a service may have several segments' nested
+check 'wrong names end in status 2' wrong_names
+check 'foreign names go to the next module' foreign_names_go_on
+check 'user2 is not user' one_segment_is_one_service
+check 'bad value: not an address' bad_value text printf 'not an address'
+check 'bad value: nothing' bad_value empty true
+check 'bad value: 1 MiB of junk' bad_value junk junk
+check 'bad value: {' bad_value brace printf '{'
+check 'bad value: 999.1.1.1' bad_value range printf 999.1.1.1:80
+check 'bad values do no harm to a starting watcher' bad_at_start
+check 'a bad value that is mended is answered' a_good_value_mends
+check 'the module needs libc only' only_libc
+check 'nothing but the interface is exported' only_entry_points
+finish
