@@ -23,7 +23,8 @@ TABLE_READER = libsd/table/reader.c libsd/table/source.c
 TABLE_WRITER = libsd/table/writer.c
 LIBSD = libsd/options.c
 MODULE = nss/module/hosts.c
-WATCHER = nss/watcher/main.c
+WATCHER = $(addprefix nss/watcher/,main.c arguments.c follow.c localnet.c localnet_host.c log.c loop.c \
+	memory.c model.c model_index.c publish.c watcher.c zone.c)
 
 # One program per file.  Integration tests get TEST_SUPPORT linked in.
 # TSAN_TESTS are those of the unit tests in which threads matter; Criterion

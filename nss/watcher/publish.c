@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Writing services: rows for the table out of a service's instances, labels
+ * and limits included.  Relies on table/writer.h for all that readers see.
+ */
+#include "publish.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "memory.h"
+
+/* Each try that finds no room may copy the whole table; this many a second are
+ * enough to notice that there is room again. */
+#define MAX_FAILURES_AT_ONCE 8
+
+/* Above this many rows the room is given back after use. */
+#define ROWS_KEPT            4096u
+
+void publish_free(struct publish *publish)
+{
+    free(publish->rows);
+    free(publish->labels);
+    publish->rows = NULL;
+    publish->labels = NULL;
+    publish->row_capacity = publish->label_capacity = 0;
+}
+
+static int rows_reserve(struct publish *publish, const struct model_service *service)
+{
+    if (service->readable > publish->row_capacity) {
+        struct table_instance *rows =
+            memory_resize(publish->rows, service->readable, sizeof *publish->rows);
+
+        if (rows == NULL)
+            return -ENOMEM;
+        publish->rows = rows;
+        publish->row_capacity = service->readable;
+    }
+    if (service->inexact > publish->label_capacity) {
+        void *labels = memory_resize(publish->labels, service->inexact, sizeof *publish->labels);
+
+        if (labels == NULL)
+            return -ENOMEM;
+        publish->labels = labels;
+        publish->label_capacity = service->inexact;
+    }
+    return 0;
+}
+
+/* The label of an exact key is its last segment as it stands. */
+static void row_set(struct table_instance *row, const struct model_instance *instance,
+                    char (*label)[TABLE_MAX_LABEL + 1])
+{
+    const char *slash = memrchr(instance->key, '/', instance->key_length);
+    const char *segment = slash != NULL ? slash + 1 : instance->key;
+    size_t length = (size_t)(instance->key + instance->key_length - segment);
+
+    row->label = instance->is_exact ? segment : *label;
+    row->label_length =
+        instance->is_exact ? (uint8_t)length : zone_label(segment, length, *label, NULL);
+    row->family = instance->family;
+    row->port = instance->port;
+    row->weight = instance->weight;
+    memcpy(row->address, instance->address, sizeof row->address);
+}
+
+static void rows_fill(struct publish *publish, const struct model_service *service)
+{
+    uint32_t row = 0, label = 0;
+
+    for (uint32_t i = 0; i < service->count; i++) {
+        const struct model_instance *instance = service->instances[i];
+
+        if (instance->family == 0)
+            continue;
+        row_set(&publish->rows[row++], instance, &publish->labels[label]);
+        label += !instance->is_exact;
+    }
+}
+
+/* ---- labels that are taken --------------------------------------------- */
+
+struct claim {
+    struct table_instance *row;
+    struct model_instance *instance;
+};
+
+/* By label, then in key order, which is the order of the rows. */
+static int claim_compare(const void *a, const void *b)
+{
+    const struct claim *left = a, *right = b;
+    int order = (left->row->label_length > right->row->label_length) -
+                (left->row->label_length < right->row->label_length);
+
+    if (order == 0)
+        order = memcmp(left->row->label, right->row->label, left->row->label_length);
+    if (order == 0)
+        order = (left->row > right->row) - (left->row < right->row);
+    return order;
+}
+
+static void tell_unnamed(struct publish *publish, const struct model_service *service,
+                         const struct model_instance *instance, const char *why)
+{
+    char key[LOG_QUOTE_SIZE];
+
+    publish->unnamed++;
+    log_line(LOG_LEVEL_WARNING,
+             "key %s%s: has no name of its own in %s: %s (it still counts for the service)",
+             publish->zone->prefix, log_quote(key, instance->key, instance->key_length),
+             service->name, why);
+}
+
+static void claim_settle(struct publish *publish, const struct model_service *service,
+                         const struct claim *claim, const struct claim *before)
+{
+    struct table_instance *row = claim->row;
+    bool is_empty = row->label_length == 0;
+    bool is_taken = !is_empty && before != NULL && row->label_length == before->row->label_length &&
+                    memcmp(row->label, before->row->label, row->label_length) == 0;
+
+    if ((is_empty || is_taken) && !claim->instance->is_unnamed)
+        tell_unnamed(publish, service, claim->instance,
+                     is_empty ? "no letter or digit for a label"
+                              : "another key in front of it gives the same label");
+    claim->instance->is_unnamed = is_empty || is_taken;
+}
+
+/* The first in key order keeps a label.  Only a service that has keys which
+ * are not exact can have two of one label. */
+static int labels_settle(struct publish *publish, const struct model_service *service)
+{
+    struct claim *claims = memory_new(service->readable * sizeof *claims);
+    uint32_t row = 0;
+
+    if (claims == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < service->count; i++)
+        if (service->instances[i]->family != 0) {
+            claims[row] = (struct claim){ &publish->rows[row], service->instances[i] };
+            row++;
+        }
+    qsort(claims, row, sizeof *claims, claim_compare);
+    for (uint32_t i = 0; i < row; i++)
+        claim_settle(publish, service, &claims[i], i > 0 ? &claims[i - 1] : NULL);
+    for (uint32_t i = 0; i < row; i++)
+        if (claims[i].instance->is_unnamed)
+            claims[i].row->label_length = 0;
+    free(claims);
+    return 0;
+}
+
+/* ---- one service ------------------------------------------------------- */
+
+static void limits_set(const struct publish *publish, struct table_service *row)
+{
+    struct localnet_limits limits = { publish->max_answers, publish->max_answers,
+                                      publish->max_answers };
+
+    if (publish->max_answers == 0)
+        limits = localnet_limits(publish->net, row->instances, row->count);
+    row->limit4 = limits.limit4;
+    row->limit6 = limits.limit6;
+    row->limit_any = limits.limit_any;
+}
+
+static int service_put(struct publish *publish, const struct model_service *service)
+{
+    struct table_service row = { .name = service->name, .name_length = service->name_length };
+    int rc;
+
+    if (service->readable > TABLE_MAX_INSTANCES)
+        return -E2BIG;
+    rc = rows_reserve(publish, service);
+    if (rc < 0)
+        return rc;
+    rows_fill(publish, service);
+    if (service->inexact > 0) {
+        rc = labels_settle(publish, service);
+        if (rc < 0)
+            return rc;
+    }
+    row.instances = publish->rows;
+    row.count = service->readable;
+    limits_set(publish, &row);
+    return table_writer_put(publish->table, &row);
+}
+
+static bool is_passing(int error)
+{
+    return error != -EINVAL && error != -E2BIG;
+}
+
+/* P2: what was refused for good stays as it is until the service changes. */
+static void tell_failure(struct publish *publish, const struct model_service *service, int error)
+{
+    const char *hint = is_passing(error) ? "tried again each second" : "not tried again as it is";
+
+    publish->refused += !is_passing(error);
+    log_line(LOG_LEVEL_ERROR,
+             "service %s (%" PRIu32 " instances): not written to the table: %s "
+             "(what the table says of it stays; %s)",
+             service->name, service->readable,
+             error == -E2BIG ? "too many instances" : strerror(-error), hint);
+}
+
+/* Returns whether the table took it, or never will. */
+static bool service_write(struct publish *publish, struct model_service *service)
+{
+    int rc;
+
+    if (service->readable == 0)
+        rc = table_writer_remove(publish->table, service->name, service->name_length);
+    else
+        rc = service_put(publish, service);
+    if (rc < 0)
+        tell_failure(publish, service, rc);
+    if (rc < 0 && is_passing(rc)) {
+        model_fail(publish->model, service);
+        return false;
+    }
+    model_release(publish->model, service);
+    return true;
+}
+
+/* ---- all of them ------------------------------------------------------- */
+
+static void counters_set(struct publish *publish)
+{
+    if (publish->dropped == publish->model->unreadable)
+        return;
+    publish->dropped = publish->model->unreadable;
+    table_writer_set_dropped(publish->table, publish->dropped);
+}
+
+void publish_changes(struct publish *publish, int64_t revision)
+{
+    struct model_service *service;
+    int failures = 0;
+
+    while (failures < MAX_FAILURES_AT_ONCE && (service = model_take_dirty(publish->model)) != NULL)
+        failures += !service_write(publish, service);
+    if (failures == MAX_FAILURES_AT_ONCE)
+        while ((service = model_take_dirty(publish->model)) != NULL)
+            model_fail(publish->model, service);
+    if (publish->row_capacity > ROWS_KEPT)
+        publish_free(publish);
+    counters_set(publish);
+    publish->revision = revision;
+    if (publish->model->failed.head == NULL)
+        table_writer_set_revision(publish->table, 0, revision);
+}
+
+/* A service that could not be written is in the model, so it stays (P2). */
+static int keep_modelled(const char *name, size_t length, void *arg)
+{
+    const struct publish *publish = arg;
+    const struct model_service *service = model_find(publish->model, name, length);
+
+    return service != NULL && service->readable > 0;
+}
+
+static void show(struct publish *publish) /* P1 */
+{
+    struct table_writer_stats stats;
+    int rc;
+
+    if (!publish->is_complete || publish->model->failed.head != NULL ||
+        table_writer_is_published(publish->table))
+        return;
+    rc = table_writer_publish(publish->table);
+    if (rc < 0) {
+        log_line(LOG_LEVEL_ERROR, "table: can't be published: %s (tried again each second)",
+                 strerror(-rc));
+        return;
+    }
+    table_writer_stats(publish->table, &stats);
+    log_line(LOG_LEVEL_INFO,
+             "table published: %" PRIu64 " services, %" PRIu64 " instances, %" PRIu64 " bytes",
+             stats.services, stats.instances, stats.file_bytes);
+}
+
+void publish_list(struct publish *publish, int64_t revision)
+{
+    int swept;
+
+    publish_changes(publish, revision);
+    publish->is_complete = true;
+    swept = table_writer_sweep(publish->table, keep_modelled, publish);
+    if (swept < 0)
+        log_line(LOG_LEVEL_ERROR, "table: what etcd no longer has can't be taken out: %s",
+                 strerror(-swept));
+    else if (swept > 0)
+        log_line(LOG_LEVEL_INFO, "table: %d services taken out that etcd no longer has", swept);
+    show(publish);
+}
+
+void publish_retry(struct publish *publish)
+{
+    if (publish->model->failed.head != NULL) {
+        model_retry(publish->model);
+        publish_changes(publish, publish->revision);
+    }
+    show(publish);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * From the model to the table: dirty services are written, and what the table
+ * can't take is tried again, never thrown away.
+ *
+ * Rules:
+ *  P1 A new table is shown only when it holds all of a complete list.
+ *  P2 An error never takes anything out of the table: a service that can't be
+ *     written stays there as it was.
+ */
+#ifndef ETCDSD_WATCHER_PUBLISH_H
+#define ETCDSD_WATCHER_PUBLISH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "localnet.h"
+#include "model.h"
+#include "writer.h"
+#include "zone.h"
+
+struct publish {
+    struct model *model;
+    struct table_writer *table;
+    const struct zone *zone;
+    const struct localnet *net;
+    uint8_t max_answers; /* 0: auto */
+
+    bool is_complete;            /* the model once held all of a list */
+    int64_t revision;            /* last given to the table */
+    uint64_t dropped;            /* last given to the table */
+    uint64_t unnamed;            /* instances without a label of their own were met so often */
+    uint64_t refused;            /* services were refused so often */
+    struct table_instance *rows; /* room for the service at hand */
+    uint32_t row_capacity;
+    char (*labels)[TABLE_MAX_LABEL + 1]; /* of its instances that are not exact */
+    uint32_t label_capacity;
+};
+
+/* Room that later calls use is freed; model, table and zone are the caller's. */
+void publish_free(struct publish *publish);
+
+/* Writes the dirty services.  revision: up to which the model is true. */
+void publish_changes(struct publish *publish, int64_t revision);
+
+/* A list is complete: takes out what only the table has, and shows a new
+ * table (P1).  Services must be dirty that the table may not have. */
+void publish_list(struct publish *publish, int64_t revision);
+
+/* Tries again what failed.  To be called once a second, with a model that is
+ * not in the middle of a list. */
+void publish_retry(struct publish *publish);
+
+#endif
