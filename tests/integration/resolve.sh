@@ -126,6 +126,19 @@ only_entry_points() {
         ! nm -D --defined-only "$build/libsd.so.1" | grep -vE ' libsd_|LIBSD_'
 }
 
+# Before the first watcher: an absent table is a fault, not an absent name.
+no_table() {
+    [ "$(echo user.service.etcd | python3 "$top/tests/integration/follow.py")" = \
+        'Temporary failure in name resolution' ] &&
+        getent -s 'hosts:etcdsd [!UNAVAIL=return] files' hosts localhost >/dev/null
+}
+
+no_such_name() {
+    [ "$(echo nobody.service.etcd | python3 "$top/tests/integration/follow.py")" = \
+        'Name or service not known' ]
+}
+
+check 'without a table, our names fail temporarily, others do not' no_table
 etcd_start || exit 1
 watcher_start
 check 'a value put with etcdctl is answered by getent' put_is_answered
@@ -138,6 +151,7 @@ check 'both instances come first in turn' rotates
 check 'IPv6 addresses are answered' six
 check 'IPv4 and IPv6 live in one service' mixed
 check 'a service may have several segments' nested
+check 'a name that is not there is not known' no_such_name
 check 'wrong names end in status 2' wrong_names
 check 'foreign names go to the next module' foreign_names_go_on
 check 'user2 is not user' one_segment_is_one_service
