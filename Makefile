@@ -33,7 +33,7 @@ UNIT_TESTS = tests/unit/test_layout.c
 TSAN_TESTS =
 INTEGRATION_TESTS =
 TEST_SUPPORT =
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh outages.sh registration.sh install.sh)
+SHELL_TESTS = $(addprefix tests/integration/,resolve.sh outages.sh registration.sh install.sh demo.sh)
 
 # ---- flags ----------------------------------------------------------------
 # CFLAGS, CPPFLAGS and LDFLAGS are the user's; what the code needs is here.

@@ -37,6 +37,11 @@ background() {
     "$@" >"/run/log.$who" 2>&1 </dev/null &
     pid[$who]=$!
 }
+# end NAME SIGNAL: shows and does it.
+end() {
+    printf '%s$ kill -%s %s%s      (%s)\n' "$bold" "$2" "${pid[$1]}" "$plain" "$1"
+    { kill "-$2" "${pid[$1]}" && wait "${pid[$1]}"; } 2>/dev/null
+}
 fail() {
     echo "$* failed; the logs end with:" >&2
     tail -n 5 /run/log.* >&2
@@ -106,18 +111,15 @@ title "curl talks to whichever instance comes first"
 run "for i in 1 2 3 4 5 6 7 8; do curl -s http://$name:$port/; done"
 
 title "An instance is killed: it leaves when its lease of $ttl s ends"
-printf '%s$ kill -9 %s%s   (instance-3)\n' "$bold" "${pid[instance-3]}" "$plain"
 since=${EPOCHREALTIME/./}
-kill -KILL "${pid[instance-3]}"
-wait "${pid[instance-3]}" 2>/dev/null
+end instance-3 KILL
 within $((ttl + 10)) "the end of instance-3" gone "instance-3.$name"
 echo "  gone after $(ms_since "$since")"
 run "getent hosts $name"
 
 title "One stops cleanly: it leaves at once"
-printf '%s$ kill %s%s   (instance-2)\n' "$bold" "${pid[instance-2]}" "$plain"
 since=${EPOCHREALTIME/./}
-kill "${pid[instance-2]}"
+end instance-2 TERM
 within 5 "the end of instance-2" gone "instance-2.$name"
 echo "  gone after $(ms_since "$since")"
 
@@ -133,9 +135,7 @@ echo "  a key put by hand is answered after $(ms_since "$since"), getent's own s
 run "getent hosts $name"
 
 title "The watcher is killed: names still resolve"
-printf '%s$ kill -9 %s%s   (etcdsd-watcher)\n' "$bold" "${pid[watcher]}" "$plain"
-kill -KILL "${pid[watcher]}"
-wait "${pid[watcher]}" 2>/dev/null
+end watcher KILL
 run "getent hosts $name"
 background watcher build/etcdsd-watcher --foreground
 run "etcdctl del /service/user/instance-5"
@@ -143,11 +143,9 @@ within 10 "the watcher's return" gone "instance-5.$name"
 note "It is back, has found the table it left, and follows etcd again."
 
 title "etcd is stopped: names still resolve"
-printf '%s$ kill %s%s   (etcd)\n' "$bold" "${pid[etcd]}" "$plain"
-kill "${pid[etcd]}"
-wait "${pid[etcd]}" 2>/dev/null
+end etcd TERM
 run "getent hosts $name"
 run "curl -s http://$name:$port/"
 
-title "That was all, in $(((${EPOCHREALTIME/./} - began) / 1000000)) s. Nothing of it is left on this machine."
+title "That was all, in $(((${EPOCHREALTIME/./} - began) / 1000000)) s. Nothing of it stays on this machine."
 note "README.md says how to enable it for real."
