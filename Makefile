@@ -20,9 +20,9 @@ sbindir = $(exec_prefix)/sbin
 # ---- sources --------------------------------------------------------------
 
 TABLE_READER = libsd/table/reader.c libsd/table/source.c
-TABLE_WRITER = libsd/table/writer.c
+TABLE_WRITER = libsd/table/adopt.c libsd/table/encode.c libsd/table/file.c libsd/table/heap.c libsd/table/index.c libsd/table/keys.c libsd/table/store.c libsd/table/writer.c
 LIBSD = libsd/options.c
-MODULE = nss/module/hosts.c
+MODULE = nss/module/answer.c nss/module/hosts.c
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c follow.c localnet.c localnet_host.c log.c loop.c \
 	memory.c model.c model_index.c publish.c watcher.c zone.c)
 

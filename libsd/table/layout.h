@@ -88,22 +88,23 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit loads and stores must be loc
 typedef _Atomic uint64_t table_word;
 _Static_assert(sizeof(table_word) == 8, "an atomic word is eight bytes");
 
-#define TABLE_MAGIC           UINT64_C(0x3164736463746500) /* "\0etcdsd1", little endian */
-#define TABLE_LAYOUT          1                            /* also in the file's name: table.v1 */
-#define TABLE_DEFAULT_PATH    "/run/etcdsd/table.v1"
-#define TABLE_DEFAULT_DOMAIN  "service.etcd"
-#define TABLE_HEADER_BYTES    4096
-#define TABLE_GRANULE         16
-#define TABLE_MAX_PROBES      128
-#define TABLE_MAX_NAME        253 /* RFC 1035 section 2.3.4, without the root's dot */
-#define TABLE_MAX_LABEL       63
-#define TABLE_MAX_INSTANCES   65535
-#define TABLE_DEFAULT_ANSWERS 8
+#define TABLE_MAGIC             UINT64_C(0x3164736463746500) /* "\0etcdsd1", little endian */
+#define TABLE_LAYOUT            1                            /* also in the file's name: table.v1 */
+#define TABLE_DEFAULT_DIRECTORY "/run/etcdsd"
+#define TABLE_DEFAULT_PATH      TABLE_DEFAULT_DIRECTORY "/table.v1"
+#define TABLE_DEFAULT_DOMAIN    "service.etcd"
+#define TABLE_HEADER_BYTES      4096
+#define TABLE_GRANULE           16
+#define TABLE_MAX_PROBES        128
+#define TABLE_MAX_NAME          253 /* RFC 1035 section 2.3.4, without the root's dot */
+#define TABLE_MAX_LABEL         63
+#define TABLE_MAX_INSTANCES     65535
+#define TABLE_DEFAULT_ANSWERS   8
 
 /* Slots. */
-#define TABLE_EMPTY           UINT64_C(0)
-#define TABLE_TOMBSTONE       UINT64_C(1)
-#define TABLE_KEY_BIAS        2 /* keys: ref - bias = slot number */
+#define TABLE_EMPTY             UINT64_C(0)
+#define TABLE_TOMBSTONE         UINT64_C(1)
+#define TABLE_KEY_BIAS          2 /* keys: ref - bias = slot number */
 
 /* Words of the header.  The first two cache lines are what a lookup reads. */
 enum table_header_word {

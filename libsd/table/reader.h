@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Reading a table image: pure functions over a range of bytes.
+ *
+ * Nothing here makes a system call, allocates, locks or writes to the table.
+ * The bytes are not trusted: every offset is checked against the range, each
+ * field is fetched once, all loops are bounded.  A range that is no good table
+ * gives TABLE_AGAIN, never a wrong answer and never a miss.
+ *
+ * Use:  table_find() gives a record that is *not yet known to be whole*; copy
+ * out of it what is wanted, then ask table_record_is_whole().  If it is not,
+ * forget the copy and begin again.  A TABLE_MISS is to be believed only if
+ * table_view_holds() says so afterwards (rule R4 of layout.h).
+ */
+#ifndef ETCDSD_TABLE_READER_H
+#define ETCDSD_TABLE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+
+/* A mapped table: `bytes` may be read from `words` on, whatever they hold. */
+struct table_view {
+    const table_word *words;
+    size_t bytes;
+    uint64_t generation; /* as it was when the view was taken */
+};
+
+enum table_result {
+    TABLE_FOUND = 1,
+    TABLE_MISS = 0,
+    TABLE_AGAIN = -1 /* the table changes too fast, or is corrupt */
+};
+
+/* A record being read.  sequence proves it whole; shape says where things are
+ * and has been checked to lie inside `words`. */
+struct table_record {
+    const table_word *at;
+    uint64_t sequence;
+    uint32_t words;
+    struct table_shape shape;
+};
+
+static inline uint64_t table_load(const table_word *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+/* Takes a view of a mapping.  False if it can't be a table of this layout. */
+bool table_view_init(struct table_view *view, const void *bytes, size_t size);
+
+/* Whether the view still is the newest table: R4. */
+static inline bool table_view_holds(const struct table_view *view)
+{
+    atomic_thread_fence(memory_order_acquire);
+    return table_load(view->words + TABLE_H_GENERATION) == view->generation &&
+           (table_load(view->words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED;
+}
+
+/* Whether `text` is inside a domain of the table (or is the domain itself).
+ * Returns the length of the longest such domain, 0 if there is none.  text:
+ * without a trailing dot, any case. */
+uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length);
+
+/* The same for one domain, given in lower case. */
+bool table_is_inside(const char *text, size_t length, const char *domain, uint32_t domain_length);
+
+/* Looks up a service by its owner name. */
+enum table_result table_find(const struct table_view *view, const struct table_name *name,
+                             struct table_record *record);
+
+/* Looks up an owner name, of a service or else of an instance.
+ * text: of `length` 1 to TABLE_MAX_NAME bytes, any case, no trailing dot.
+ * domain_length: what table_domain_of() said.
+ * name: receives the folded name.
+ * first, count: receive the range of the record's addresses that the name
+ *   stands for (v4, then v6): all of them, or an instance's one. */
+enum table_result table_find_owner(const struct table_view *view, const char *text, uint32_t length,
+                                   uint32_t domain_length, struct table_name *name,
+                                   struct table_record *record, uint32_t *first, uint32_t *count);
+
+/* Whether all that was copied from the record up to now belongs together. */
+static inline bool table_record_is_whole(const struct table_record *record)
+{
+    atomic_thread_fence(memory_order_acquire);
+    return table_load(record->at + TABLE_R_SEQUENCE) == record->sequence;
+}
+
+/* The i-th half of the words from `at` on. */
+static inline uint32_t table_record_half(const struct table_record *record, uint32_t at, uint32_t i)
+{
+    uint64_t word = table_load(record->at + at + i / 2);
+    uint32_t halves[2];
+
+    memcpy(halves, &word, sizeof halves);
+    return halves[i & 1];
+}
+
+/* Address i (0 to v4 - 1), in network order. */
+static inline uint32_t table_record_v4(const struct table_record *record, uint32_t i)
+{
+    return table_record_half(record, record->shape.v4_at, i);
+}
+
+/* Address i (0 to v6 - 1) to 16 bytes, which need no alignment. */
+static inline void table_record_v6(const struct table_record *record, uint32_t i, void *address)
+{
+    uint64_t words[2] = {
+        table_load(record->at + record->shape.v6_at + 2 * i),
+        table_load(record->at + record->shape.v6_at + 2 * i + 1),
+    };
+
+    memcpy(address, words, sizeof words);
+}
+
+/* The address that a position, evenly spread over 0 to 2^64 - 1, falls on:
+ * `first` to `first + count - 1`, each as often as its weight says.  count is
+ * not 0. */
+uint32_t table_record_pick(const struct table_record *record, uint32_t first, uint32_t count,
+                           uint64_t position);
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Mapping the table file.  See source.h for the idea.
+ */
+#include "source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "boot.h"
+
+/* Windows are reserved in these sizes only, each four times the one before,
+ * so that a process that sees a table grow for years needs few of them. */
+#define WINDOW_SMALLEST ((size_t)256 * 1024)
+
+/* The step of a Weyl sequence over 64 bits: 2^64 divided by the golden ratio. */
+#define POSITION_STEP   UINT64_C(0x9e3779b97f4a7c15)
+
+int64_t table_now(void)
+{
+    struct timespec now = { 0 };
+
+    /* The vDSO answers; the heartbeat needs no better than its 4 ms. */
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+/* ---- what is private to the process ------------------------------------ */
+
+static struct table_local *local_make(struct table_source *source)
+{
+    struct table_local *expected = NULL, *local;
+    int saved_errno = errno;
+    void *page =
+        mmap(NULL, sizeof *local, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    /* No room (RLIMIT_AS): do without wiping.  Kernels before 4.14 can't. */
+    local = page == MAP_FAILED ? &source->fallback : page;
+    if (page != MAP_FAILED)
+        (void)madvise(page, sizeof *local, MADV_WIPEONFORK);
+    if (!atomic_compare_exchange_strong(&source->local, &expected, local)) {
+        if (page != MAP_FAILED)
+            munmap(page, sizeof *local);
+        local = expected;
+    }
+    errno = saved_errno;
+    return local;
+}
+
+static inline struct table_local *local_of(struct table_source *source)
+{
+    struct table_local *local = atomic_load_explicit(&source->local, memory_order_acquire);
+
+    return local != NULL ? local : local_make(source);
+}
+
+/* ---- positions --------------------------------------------------------- */
+
+static inline table_word *lane_of(struct table_source *source)
+{
+    uint64_t self = (uint64_t)(uintptr_t)pthread_self();
+    uint32_t lane = (uint32_t)((self * POSITION_STEP >> 32) * TABLE_LANES >> 32);
+
+    return &local_of(source)->lanes[lane].position;
+}
+
+/* Short-lived processes and forked workers must differ from each other:
+ * the kernel's random bytes do for the first, the clock for the second. */
+static uint64_t position_seed(const table_word *lane)
+{
+    const void *random = (const void *)getauxval(AT_RANDOM);
+    struct timespec now = { 0 };
+    uint64_t seed[2] = { 0 };
+
+    if (random != NULL)
+        memcpy(seed, random, sizeof seed);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    seed[0] ^= (uint64_t)now.tv_nsec * POSITION_STEP ^ (uint64_t)now.tv_sec;
+    seed[1] ^= (uint64_t)(uintptr_t)lane;
+    return table_mix(seed[0] ^ UINT64_C(0xa0761d6478bd642f), seed[1] ^ POSITION_STEP) | 1;
+}
+
+uint64_t table_source_position(struct table_source *source)
+{
+    table_word *lane = lane_of(source);
+    uint64_t position = table_load(lane);
+
+    if (position == 0) {
+        position = position_seed(lane);
+        atomic_store_explicit(lane, position, memory_order_relaxed);
+    }
+    return position;
+}
+
+void table_source_position_used(struct table_source *source, uint64_t position)
+{
+    /* Two threads in one lane may lose a step: no harm. */
+    atomic_store_explicit(lane_of(source), position + POSITION_STEP, memory_order_relaxed);
+}
+
+/* ---- opening the file -------------------------------------------------- */
+
+/* open and close are cancellation points in libc; a thread cancelled here
+ * would leave a descriptor and a claim behind, so they are called directly. */
+static int open_file(const char *path)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, path,
+                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_LARGEFILE, 0);
+}
+
+static void close_file(int fd)
+{
+    (void)syscall(SYS_close, fd);
+}
+
+/* secure_getenv: a setuid program reads no table that its caller names. */
+static const char *path_of(const struct table_source *source)
+{
+    const char *path = source->path != NULL ? source->path : secure_getenv("ETCDSD_TABLE");
+
+    return path != NULL ? path : TABLE_DEFAULT_PATH;
+}
+
+/* A regular file that nobody but its owner may write; at the default path, of
+ * root or of the directory's owner.  Another path is the user's own choice. */
+static bool is_trusted(const char *path, const struct stat *file)
+{
+    struct stat directory;
+
+    if (!S_ISREG(file->st_mode) || (file->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return false;
+    if (file->st_uid == 0 || strcmp(path, TABLE_DEFAULT_PATH) != 0)
+        return true;
+    return stat(TABLE_DEFAULT_DIRECTORY, &directory) == 0 && directory.st_uid == file->st_uid;
+}
+
+/* ---- windows ----------------------------------------------------------- */
+
+static bool window_reserve(struct table_window *window, size_t bytes)
+{
+    size_t size = WINDOW_SMALLEST, page = 4096;
+    void *at;
+
+    while (size < bytes && size <= SIZE_MAX / 4)
+        size *= 4;
+    at = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
+        /* RLIMIT_AS or RLIMIT_MEMLOCK: just what is needed may still fit. */
+        size = (bytes + page - 1) / page * page;
+        at = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (at == MAP_FAILED)
+            return false;
+    }
+    atomic_store_explicit(&window->bytes, size, memory_order_relaxed);
+    atomic_store_explicit(&window->at, (uintptr_t)at, memory_order_release);
+    return true;
+}
+
+/* Claims a window that is not current and can hold `bytes`. */
+static struct table_window *window_claim(struct table_source *source, struct table_local *local,
+                                         size_t bytes)
+{
+    for (int i = 0; i < TABLE_WINDOWS; i++) {
+        struct table_window *window = &source->windows[i];
+        uint32_t unclaimed = 0;
+
+        if (window == atomic_load(&source->current) ||
+            !atomic_compare_exchange_strong(&local->claims[i], &unclaimed, 1))
+            continue;
+        /* It may have become current before it was claimed. */
+        if (window != atomic_load(&source->current)) {
+            if (atomic_load(&window->at) != 0) {
+                if (atomic_load(&window->bytes) >= bytes)
+                    return window;
+            } else if (window_reserve(window, bytes)) {
+                return window;
+            }
+        }
+        atomic_store(&local->claims[i], 0);
+    }
+    return NULL;
+}
+
+static void window_release(struct table_source *source, struct table_local *local,
+                           const struct table_window *window)
+{
+    atomic_store(&local->claims[window - source->windows], 0);
+}
+
+/* Maps the file over the window's beginning, zero pages over the rest. */
+static bool window_map(struct table_window *window, int fd, const struct stat *file)
+{
+    void *at = (void *)atomic_load(&window->at);
+    size_t bytes = atomic_load(&window->bytes);
+
+    if (mmap(at, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED ||
+        mmap(at, (size_t)file->st_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+        return false;
+    atomic_store_explicit(&window->device, file->st_dev, memory_order_relaxed);
+    atomic_store_explicit(&window->inode, file->st_ino, memory_order_relaxed);
+    return true;
+}
+
+static bool window_view(const struct table_window *window, struct table_view *view)
+{
+    uintptr_t at = atomic_load_explicit(&window->at, memory_order_acquire);
+
+    return table_view_init(view, (const void *)at,
+                           atomic_load_explicit(&window->bytes, memory_order_relaxed));
+}
+
+/* ---- looking at the path ----------------------------------------------- */
+
+/* Maps the file at the path and makes it current, unless it is the current one
+ * already or no good.  Returns whether there is something new. */
+static bool look(struct table_source *source, struct table_window *seen)
+{
+    struct table_local *local = local_of(source);
+    struct table_window *window;
+    struct table_view view;
+    struct stat file;
+    bool found = false;
+    const char *path = path_of(source);
+    int fd = open_file(path);
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &file) != 0 || !is_trusted(path, &file) || file.st_size < TABLE_HEADER_BYTES ||
+        (uint64_t)file.st_size > SIZE_MAX / 8)
+        goto out;
+    if (seen != NULL && table_load(&seen->device) == file.st_dev &&
+        table_load(&seen->inode) == file.st_ino)
+        goto out;
+
+    window = window_claim(source, local, (size_t)file.st_size);
+    if (window == NULL)
+        goto out;
+    if (window_map(window, fd, &file) && window_view(window, &view) &&
+        table_load(view.words + TABLE_H_SIZE) <= (uint64_t)file.st_size) {
+        /* Somebody else may have been faster: then theirs is as good. */
+        (void)atomic_compare_exchange_strong(&source->current, &seen, window);
+        found = true;
+    }
+    window_release(source, local, window);
+out:
+    close_file(fd);
+    return found;
+}
+
+/* `superseded`: there is a newer file, so an earlier look that only asked
+ * whether a silent writer was replaced does not count.  Nor does a look that
+ * found something: while a table grows fast, the next file may be there. */
+static bool look_once_a_second(struct table_source *source, int64_t now,
+                               struct table_window *window, bool superseded)
+{
+    uint64_t stamp = ((uint64_t)now + 1) << 1 | superseded;
+    int saved_errno = errno;
+    bool found;
+
+    if (table_load(&source->looked_at) >= stamp &&
+        table_load(&source->looked_at) >> 1 == stamp >> 1)
+        return false;
+    found = look(source, window);
+    if (!found)
+        atomic_store_explicit(&source->looked_at, stamp, memory_order_relaxed);
+    errno = saved_errno;
+    return found;
+}
+
+static inline bool is_fresh(const struct table_view *view, int64_t now)
+{
+    uint64_t age = (uint64_t)now - table_load(view->words + TABLE_H_HEARTBEAT);
+
+    /* Unsigned: a heartbeat in the future, from before a reboot or from
+     * another time namespace, is not fresh either. */
+    return age + TABLE_FRESH_S <= 2 * TABLE_FRESH_S;
+}
+
+bool table_source_view(struct table_source *source, int64_t now, struct table_view *view)
+{
+    for (int tries = 0; tries < TABLE_WINDOWS; tries++) {
+        struct table_window *window = atomic_load_explicit(&source->current, memory_order_acquire);
+        bool good = window != NULL && window_view(window, view);
+        bool superseded =
+            good && (table_load(view->words + TABLE_H_STATE) & 0xff) == TABLE_SUPERSEDED;
+
+        if (good && !superseded && is_fresh(view, now))
+            return true;
+        if (!look_once_a_second(source, now, window, superseded) &&
+            window == atomic_load_explicit(&source->current, memory_order_acquire))
+            return good;
+    }
+    return false;
+}
+
+/* ---- staleness --------------------------------------------------------- */
+
+static bool boot_id_read(uint64_t id[2])
+{
+    char text[37];
+    int fd = open_file(BOOT_ID_FILE);
+    long length;
+
+    if (fd < 0)
+        return false;
+    length = syscall(SYS_read, fd, text, sizeof text);
+    close_file(fd);
+    boot_id_parse(text, length > 0 ? (size_t)length : 0, id);
+    return id[0] != 0 || id[1] != 0;
+}
+
+static bool is_of_this_boot(struct table_source *source, const struct table_view *view)
+{
+    uint64_t id[2] = { table_load(&source->boot_id[0]), table_load(&source->boot_id[1]) };
+
+    if (id[0] == 0 && id[1] == 0) { /* read once: it outlasts any process */
+        int saved_errno = errno;
+        bool known = boot_id_read(id);
+
+        errno = saved_errno;
+        if (!known)
+            return false;
+        atomic_store_explicit(&source->boot_id[0], id[0], memory_order_relaxed);
+        atomic_store_explicit(&source->boot_id[1], id[1], memory_order_relaxed);
+    }
+    return id[0] == table_load(view->words + TABLE_H_BOOT_ID) &&
+           id[1] == table_load(view->words + TABLE_H_BOOT_ID_2);
+}
+
+bool table_source_is_usable(struct table_source *source, const struct table_view *view, int64_t now)
+{
+    uint64_t max_stale = table_load(view->words + TABLE_H_MAX_STALE);
+    int64_t true_at;
+
+    if (max_stale == 0)
+        return true;
+    /* Seconds of another boot say nothing about age. */
+    if (!is_fresh(view, now) && !is_of_this_boot(source, view))
+        return false;
+    true_at = (int64_t)table_load(view->words + TABLE_H_TRUE_AT);
+    return now - true_at <= (int64_t)(max_stale > INT32_MAX ? INT32_MAX : max_stale);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Getting at the table file: mapped when first needed, mapped anew when the
+ * writer made a newer one, in a process whose threads, forks, limits and
+ * sandboxes are not ours to choose.
+ *
+ *   current ──▶ window 3 ──▶ [ reserved address range ............ ]
+ *               window 0     [ file's pages      | zero pages      ]
+ *               window 1 ──▶ [ an older file     | zero pages      ]
+ *
+ * A window is a range of addresses that, once reserved, stays readable for
+ * ever.  Looking at the path maps the file over a window that is not current
+ * (mmap with MAP_FIXED replaces pages atomically for whoever touches them),
+ * then makes that window current by compare-and-swap.  So there is no count
+ * of readers, no lock and nothing to wait for: a thread that was stopped in
+ * the middle of a lookup wakes up reading either its old file or a newer one
+ * in the same place, and the sequence of its record (layout.h) or the
+ * generation (rule R4) tells it to begin again.  Windows come in few sizes and
+ * are used again, so address space is bounded; no descriptor is kept.
+ *
+ * Thread-safe, lock-free, fork-safe; not for signal handlers (it may map).
+ * errno is left as it was.
+ */
+#ifndef ETCDSD_TABLE_SOURCE_H
+#define ETCDSD_TABLE_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "reader.h"
+
+/* Older than this the heartbeat of a living writer never is: it beats each
+ * second. */
+#define TABLE_FRESH_S 3
+
+#define TABLE_WINDOWS 24
+#define TABLE_LANES   48
+
+/* What must be private to one process: forgotten by the kernel in a forked
+ * child (MADV_WIPEONFORK), so that no claim of a thread that does not exist
+ * there stays, and no two workers choose in step.  One page. */
+struct table_local {
+    struct {
+        table_word position; /* see table_source_position() */
+        uint64_t unused[7];
+    } lanes[TABLE_LANES]; /* a cache line each */
+    _Atomic uint32_t claims[TABLE_WINDOWS];
+};
+
+struct table_window {
+    _Atomic(uintptr_t) at; /* 0: not reserved yet; constant afterwards */
+    _Atomic(size_t) bytes; /* constant once `at` is set */
+    table_word device, inode;
+};
+
+/* Zero-initialised.  Never moves, never ends. */
+struct table_source {
+    const char *path; /* NULL: $ETCDSD_TABLE, else TABLE_DEFAULT_PATH */
+    _Atomic(struct table_window *) current;
+    table_word looked_at; /* of the last look in vain: monotonic seconds + 1,
+                             then a bit: the table was known to be superseded */
+    _Atomic(struct table_local *) local;
+    table_word boot_id[2];
+    struct table_window windows[TABLE_WINDOWS];
+    struct table_local fallback;
+};
+
+/* CLOCK_MONOTONIC in seconds, as the heartbeat counts.  No system call. */
+int64_t table_now(void);
+
+/* Takes a view of the newest table.  Looks at the path (a handful of system
+ * calls) only if there is no fresh table, and then once a second at most.
+ * False: there is no table. */
+bool table_source_view(struct table_source *source, int64_t now, struct table_view *view);
+
+/* Whether the content is not older than the writer allows (max-stale). */
+bool table_source_is_usable(struct table_source *source, const struct table_view *view,
+                            int64_t now);
+
+/* A position for table_record_pick().  Successive positions of a thread are a
+ * Weyl sequence with the golden ratio, so any regular part of them (every
+ * second, say) is spread as evenly as all.  Moves on only when used():
+ * glibc asks twice for an answer that did not fit its buffer. */
+uint64_t table_source_position(struct table_source *source);
+void table_source_position_used(struct table_source *source, uint64_t position);
+
+#endif

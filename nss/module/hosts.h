@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The module's entry points, as glibc looks them up by name (glibc 2.36
+ * nss/function.def).  No header of glibc declares them.
+ */
+#ifndef ETCDSD_NSS_HOSTS_H
+#define ETCDSD_NSS_HOSTS_H
+
+#include <netdb.h>
+#include <nss.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum nss_status _nss_etcdsd_gethostbyname4_r(const char *name, struct gaih_addrtuple **pat,
+                                             char *buffer, size_t size, int *errnop, int *h_errnop,
+                                             int32_t *ttlp);
+enum nss_status _nss_etcdsd_gethostbyname3_r(const char *name, int family, struct hostent *host,
+                                             char *buffer, size_t size, int *errnop, int *h_errnop,
+                                             int32_t *ttlp, char **canonp);
+enum nss_status _nss_etcdsd_gethostbyname2_r(const char *name, int family, struct hostent *host,
+                                             char *buffer, size_t size, int *errnop, int *h_errnop);
+enum nss_status _nss_etcdsd_gethostbyname_r(const char *name, struct hostent *host, char *buffer,
+                                            size_t size, int *errnop, int *h_errnop);
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Writer and reader together: what is put is what is found.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "table_help.h"
+
+#define ask(name) table_ask_path(&f, name)
+
+static struct table_fixture f;
+
+static void begin(void)
+{
+    table_begin(&f);
+}
+
+static void end(void)
+{
+    table_end(&f);
+}
+
+TestSuite(table, .init = begin, .fini = end);
+
+Test(table, is_invisible_until_published)
+{
+    cr_expect_eq(table_put(&f, "user.service.etcd", "i1=10.0.0.1:80"), 1);
+    cr_expect_str_eq(ask("user.service.etcd"), "no table");
+    cr_expect_eq(table_writer_publish(f.writer), 0);
+    cr_expect_str_eq(ask("user.service.etcd"), "10.0.0.1");
+}
+
+Test(table, answers_services_and_instances)
+{
+    table_put(&f, "user.service.etcd", "b=10.0.0.2:80 a=10.0.0.1:80 c=[2001:db8::1]:80");
+    table_put(&f, "user.shop.service.etcd", "x=10.1.0.1");
+    table_writer_publish(f.writer);
+    cr_expect_str_eq(ask("user.service.etcd"), "10.0.0.1 10.0.0.2 2001:db8::1");
+    cr_expect_str_eq(ask("USER.Service.ETCD"), "10.0.0.1 10.0.0.2 2001:db8::1");
+    cr_expect_str_eq(ask("a.user.service.etcd"), "10.0.0.1");
+    cr_expect_str_eq(ask("B.user.service.etcd"), "10.0.0.2");
+    cr_expect_str_eq(ask("c.user.service.etcd"), "2001:db8::1");
+    cr_expect_str_eq(ask("user.shop.service.etcd"), "10.1.0.1");
+    cr_expect_str_eq(ask("x.user.shop.service.etcd"), "10.1.0.1");
+    cr_expect_str_eq(ask("d.user.service.etcd"), "miss");
+    cr_expect_str_eq(ask("shop.service.etcd"), "miss");
+    cr_expect_str_eq(ask("use.service.etcd"), "miss");
+    cr_expect_str_eq(ask("user2.service.etcd"), "miss");
+}
+
+Test(table, tells_ours_from_foreign)
+{
+    static struct table_source source;
+    struct table_view view;
+
+    table_put(&f, "user.service.etcd", "a=10.0.0.1");
+    table_writer_publish(f.writer);
+    source.path = f.path;
+    cr_assert(table_source_view(&source, table_now(), &view));
+    cr_expect_eq(table_domain_of(&view, "user.service.etcd", 17), 12);
+    cr_expect_eq(table_domain_of(&view, "service.etcd", 12), 12);
+    cr_expect_eq(table_domain_of(&view, "xservice.etcd", 13), 0);
+    cr_expect_eq(table_domain_of(&view, "etcd", 4), 0);
+    cr_expect_eq(table_domain_of(&view, "", 0), 0);
+    cr_expect_eq(table_domain_of(&view, "www.example.com", 15), 0);
+}
+
+Test(table, a_service_has_a_name_before_an_instance)
+{
+    table_put(&f, "b.service.etcd", "a=10.0.0.1");
+    table_put(&f, "a.b.service.etcd", "x=10.0.0.2");
+    table_writer_publish(f.writer);
+    cr_expect_str_eq(ask("a.b.service.etcd"), "10.0.0.2");
+}
+
+Test(table, two_instances_on_one_address_are_one_address)
+{
+    table_put(&f, "u.service.etcd", "a=10.0.0.1:80 b=10.0.0.1:81 c=10.0.0.2:80");
+    table_writer_publish(f.writer);
+    cr_expect_str_eq(ask("u.service.etcd"), "10.0.0.1 10.0.0.2");
+    cr_expect_str_eq(ask("b.u.service.etcd"), "10.0.0.1");
+}
+
+Test(table, a_repeated_label_stays_with_the_first)
+{
+    table_put(&f, "u.service.etcd", "a=10.0.0.9 a=10.0.0.1");
+    table_writer_publish(f.writer);
+    cr_expect_str_eq(ask("a.u.service.etcd"), "10.0.0.9");
+    cr_expect_str_eq(ask("u.service.etcd"), "10.0.0.1 10.0.0.9");
+}
+
+Test(table, says_whether_a_put_changed_anything)
+{
+    cr_expect_eq(table_put(&f, "u.service.etcd", "a=10.0.0.1:80 b=10.0.0.2"), 1);
+    cr_expect_eq(table_put(&f, "u.service.etcd", "b=10.0.0.2 a=10.0.0.1:80"), 0);
+    cr_expect_eq(table_put(&f, "u.service.etcd", "b=10.0.0.2 a=10.0.0.1:81"), 1);
+    cr_expect_eq(table_put(&f, "u.service.etcd", "b=10.0.0.2 a=10.0.0.1:81*5"), 1);
+}
+
+Test(table, refuses_what_breaks_the_rules)
+{
+    struct table_instance instance = { .label = "a", .label_length = 1, .family = 5 };
+    struct table_service service = {
+        .name = "u.service.etcd", .name_length = 14, .instances = &instance, .count = 1
+    };
+
+    cr_expect_lt(table_writer_put(f.writer, &service), 0);
+    instance.family = 4;
+    cr_expect_eq(table_writer_put(f.writer, &service), 1);
+    service.name = "U.service.etcd";
+    cr_expect_lt(table_writer_put(f.writer, &service), 0, "upper case");
+    service.name = "u.service.etc.";
+    cr_expect_lt(table_writer_put(f.writer, &service), 0, "trailing dot");
+    service.name_length = 0;
+    cr_expect_lt(table_writer_put(f.writer, &service), 0, "empty name");
+    service.name = "u.service.etcd";
+    service.name_length = 14;
+    instance.label = "a.b";
+    instance.label_length = 3;
+    cr_expect_lt(table_writer_put(f.writer, &service), 0, "dot in a label");
+    service.count = 0;
+    cr_expect_lt(table_writer_put(f.writer, &service), 0, "no instance");
+}
+
+Test(table, update_and_removal_are_seen_by_a_mapped_reader)
+{
+    static struct table_source source;
+    struct table_view view;
+
+    table_put(&f, "u.service.etcd", "a=10.0.0.1");
+    table_writer_publish(f.writer);
+    source.path = f.path;
+    cr_assert(table_source_view(&source, table_now(), &view));
+    cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "10.0.0.1");
+    table_put(&f, "u.service.etcd", "a=10.0.0.1 b=10.0.0.2");
+    cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "10.0.0.1 10.0.0.2");
+    cr_expect_eq(table_writer_remove(f.writer, "u.service.etcd", 14), 1);
+    cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "miss");
+    cr_expect_eq(table_writer_remove(f.writer, "u.service.etcd", 14), 0);
+    table_put(&f, "u.service.etcd", "a=10.0.0.3");
+    cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "10.0.0.3");
+    cr_expect(table_view_holds(&view));
+}
+
+Test(table, rule_2_growth_supersedes_the_file_and_readers_follow)
+{
+    static struct table_source source;
+    struct table_writer_stats stats;
+    struct table_view view, first;
+    char name[40], address[40];
+
+    table_put(&f, "u.service.etcd", "a=10.0.0.1");
+    table_writer_publish(f.writer);
+    source.path = f.path;
+    cr_assert(table_source_view(&source, table_now(), &first));
+    for (int i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "s%05d.service.etcd", i);
+        snprintf(address, sizeof address, "a=10.1.%d.%d:80", i / 256, i % 256);
+        cr_assert_eq(table_put(&f, name, address), 1);
+    }
+    table_writer_stats(f.writer, &stats);
+    cr_expect_gt(stats.files_made, 3);
+    cr_expect_eq(stats.services, 20001);
+    cr_expect_not(table_view_holds(&first));
+    cr_assert(table_source_view(&source, table_now(), &view));
+    cr_expect(table_view_holds(&view));
+    for (int i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "s%05d.service.etcd", i);
+        snprintf(address, sizeof address, "10.1.%d.%d", i / 256, i % 256);
+        cr_assert_str_eq(table_ask(&view, name), address);
+    }
+    cr_expect_str_eq(table_ask(&view, "s20000.service.etcd"), "miss");
+}
+
+Test(table, many_changes_of_the_same_services_need_no_more_room)
+{
+    struct table_writer_stats before, after;
+    char instances[100];
+
+    for (int round = 0; round < 2000; round++)
+        for (int s = 0; s < 20; s++) {
+            char name[40];
+
+            snprintf(name, sizeof name, "s%d.service.etcd", s);
+            snprintf(instances, sizeof instances, "a=10.0.0.1 b=10.0.%d.%d:80%s", round / 250,
+                     round % 250, round % 3 ? "" : " c=[::1]:80 d=10.9.9.9");
+            cr_assert_eq(table_put(&f, name, instances), 1);
+            if (round == 100)
+                table_writer_stats(f.writer, &before);
+        }
+    table_writer_stats(f.writer, &after);
+    cr_expect_leq(after.file_bytes, 2 * before.file_bytes);
+}
+
+static int keep_even(const char *name, size_t length, void *arg)
+{
+    (void)length;
+    ++*(int *)arg;
+    return (name[1] - '0') % 2 == 0;
+}
+
+Test(table, sweep_takes_out_what_is_not_kept)
+{
+    int asked = 0;
+    char name[40];
+
+    for (int i = 0; i < 10; i++) {
+        snprintf(name, sizeof name, "s%d.service.etcd", i);
+        table_put(&f, name, "a=10.0.0.1:80");
+    }
+    table_writer_publish(f.writer);
+    cr_expect_eq(table_writer_sweep(f.writer, keep_even, &asked), 5);
+    cr_expect_eq(asked, 10);
+    cr_expect_str_eq(ask("s2.service.etcd"), "10.0.0.1");
+    cr_expect_str_eq(ask("s3.service.etcd"), "miss");
+}
+
+Test(table, rule_6_a_restarted_writer_adopts_the_file)
+{
+    static struct table_source source;
+    struct table_view view;
+    uint64_t generation;
+
+    table_put(&f, "u.service.etcd", "a=10.0.0.1:80");
+    table_put(&f, "v.service.etcd", "a=10.0.0.1:80 b=10.0.0.2:81");
+    table_writer_publish(f.writer);
+    source.path = f.path;
+    cr_assert(table_source_view(&source, table_now(), &view));
+    generation = view.generation;
+    table_writer_close(f.writer);
+    cr_expect_eq(table_load(view.words + TABLE_H_STATE) & 0xff, TABLE_STOPPED);
+    cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "10.0.0.1", "answers go on");
+
+    table_reopen(&f, NULL, 0);
+    cr_expect(table_writer_is_published(f.writer));
+    cr_expect_eq(table_load(view.words + TABLE_H_STATE) & 0xff, TABLE_DISCONNECTED);
+    cr_expect_eq(table_put(&f, "v.service.etcd", "a=10.0.0.1:80 b=10.0.0.2:81"), 0);
+    cr_expect_eq(table_put(&f, "v.service.etcd", "b=10.0.0.3:81"), 1);
+    cr_expect_str_eq(table_ask(&view, "v.service.etcd"), "10.0.0.3", "in the same mapping");
+    cr_expect_eq(view.generation, generation);
+    cr_expect(table_view_holds(&view));
+}
+
+Test(table, other_zones_make_a_new_file_and_the_old_one_serves_until_then)
+{
+    static const char *const domains[] = { "svc.example", "service.etcd", NULL };
+    static struct table_source source;
+    struct table_view view;
+
+    table_put(&f, "u.service.etcd", "a=10.0.0.1");
+    table_writer_publish(f.writer);
+    table_writer_close(f.writer);
+    table_reopen(&f, domains, 0);
+    cr_expect_str_eq(ask("u.service.etcd"), "10.0.0.1");
+    source.path = f.path;
+    cr_assert(table_source_view(&source, table_now(), &view));
+    cr_expect_eq(table_domain_of(&view, "x.svc.example", 13), 0);
+    table_put(&f, "x.svc.example", "a=10.0.0.7");
+    table_writer_publish(f.writer);
+    cr_expect_not(table_view_holds(&view));
+    cr_assert(table_source_view(&source, table_now(), &view));
+    cr_expect_str_eq(table_ask(&view, "x.svc.example"), "10.0.0.7");
+    cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "miss");
+}
+
+Test(table, rule_7_a_second_writer_is_told_who_has_it)
+{
+    static const char *const domains[] = { "service.etcd" };
+    struct table_writer_options options = { .path = f.path, .domains = domains, .domain_count = 1 };
+    struct table_writer *second;
+    char why[200] = "", pid[20];
+
+    cr_expect_eq(table_writer_open(&second, &options, why, sizeof why), -EBUSY);
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    cr_expect(strstr(why, pid) != NULL, "%s", why);
+    cr_expect_null(second);
+}
+
+Test(table, a_file_that_was_taken_away_comes_back)
+{
+    table_put(&f, "u.service.etcd", "a=10.0.0.1");
+    table_writer_publish(f.writer);
+    cr_expect_eq(table_writer_heartbeat(f.writer), 0);
+    unlink(f.path);
+    cr_expect_str_eq(ask("u.service.etcd"), "no table");
+    cr_expect_eq(table_writer_heartbeat(f.writer), 1);
+    cr_expect_str_eq(ask("u.service.etcd"), "10.0.0.1");
+}
+
+Test(table, the_file_is_readable_by_all_and_writable_by_its_owner_only)
+{
+    struct stat status;
+
+    umask(077);
+    table_put(&f, "u.service.etcd", "a=10.0.0.1");
+    table_writer_publish(f.writer);
+    cr_assert_eq(stat(f.path, &status), 0);
+    cr_expect_eq(status.st_mode & 07777, 0644);
+    cr_expect_geq(status.st_blocks * 512, status.st_size, "fully allocated");
+}
+
+Test(table, weights_decide_how_often_an_address_is_picked)
+{
+    static struct table_source source;
+    struct table_view view;
+    struct table_name name;
+    struct table_record record;
+    uint32_t hits[3] = { 0 };
+
+    table_put(&f, "u.service.etcd", "a=10.0.0.1*1 b=10.0.0.2*2 c=10.0.0.3*7");
+    table_writer_publish(f.writer);
+    source.path = f.path;
+    cr_assert(table_source_view(&source, table_now(), &view));
+    table_name_set(&name, "u.service.etcd", 14);
+    cr_assert_eq(table_find(&view, &name, &record), TABLE_FOUND);
+    for (int i = 0; i < 10000; i++) {
+        uint64_t position = table_source_position(&source);
+
+        hits[table_record_pick(&record, 0, 3, position)]++;
+        table_source_position_used(&source, position);
+    }
+    cr_expect(hits[0] > 980 && hits[0] < 1020, "%u", hits[0]);
+    cr_expect(hits[1] > 1980 && hits[1] < 2020, "%u", hits[1]);
+    cr_expect(hits[2] > 6980 && hits[2] < 7020, "%u", hits[2]);
+}
