@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The daemon's command line: what is taken, what is refused and in which
+ * words, and that passwords do not stay in argv.
+ */
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../nss/watcher/arguments.h"
+#include "../../nss/watcher/log.h"
+
+static struct arguments arguments;
+static char *argv[32];
+static int argc;
+
+/* words: separated by spaces.  argv is writable, as main's is. */
+static int parse(const char *words)
+{
+    char *rest = strdup(words), *word;
+
+    argc = 0;
+    argv[argc++] = strdup("etcdsd-watcher");
+    while ((word = strsep(&rest, " ")) != NULL)
+        if (*word != '\0')
+            argv[argc++] = word;
+    argv[argc] = NULL;
+    return arguments_parse(&arguments, argc, argv);
+}
+
+static bool argv_holds(const char *text)
+{
+    for (int i = 0; i < argc; i++)
+        if (strstr(argv[i], text) != NULL)
+            return true;
+    return false;
+}
+
+static void setup(void)
+{
+    unsetenv("ETCDCTL_ENDPOINTS");
+    cr_redirect_stderr();
+    cr_redirect_stdout();
+}
+
+static void teardown(void)
+{
+    arguments_free(&arguments);
+}
+
+TestSuite(arguments, .init = setup, .fini = teardown);
+
+static void expect_usage(const char *words, const char *message)
+{
+    char text[600] = "";
+
+    cr_expect_eq(parse(words), ARGUMENTS_USAGE, "%s", words);
+    arguments_free(&arguments);
+    fflush(stderr);
+    size_t size = fread(text, 1, sizeof text - 1, cr_get_redirected_stderr());
+    text[size] = '\0';
+    cr_expect_eq(strncmp(text, "etcdsd-watcher: ", 16), 0, "%s", text);
+    cr_expect_not_null(strstr(text, message), "%s: %s", words, text);
+    cr_expect_eq(strchr(text, '\n'), text + strlen(text) - 1, "one line: %s", text);
+}
+
+Test(arguments, defaults_just_work)
+{
+    cr_assert_eq(parse(""), ARGUMENTS_RUN);
+    cr_expect_null(arguments.endpoints);
+    cr_expect_str_eq(arguments.prefix, "/service/");
+    cr_expect_str_eq(arguments.domain, "service.etcd");
+    cr_expect_str_eq(arguments.table, "/run/etcdsd/table.v1");
+    cr_expect_eq(arguments.max_answers, 0);
+    cr_expect_eq(arguments.max_stale_s, 0);
+    cr_expect_eq(arguments.log_level, LOG_LEVEL_INFO);
+}
+
+Test(arguments, all_of_them)
+{
+    cr_assert_eq(parse("--endpoints https://a:1,https://b:2 --cacert c --cert d --key e --user u "
+                       "--prefix /x --domain X.Example. --table=/tmp/t --max-answers 3 "
+                       "--max-stale 60 --log-level debug --foreground"),
+                 ARGUMENTS_RUN);
+    cr_expect_str_eq(arguments.endpoints, "https://a:1,https://b:2");
+    cr_expect_str_eq(arguments.cacert, "c");
+    cr_expect_str_eq(arguments.cert, "d");
+    cr_expect_str_eq(arguments.key, "e");
+    cr_expect_str_eq(arguments.user, "u");
+    cr_expect_str_eq(arguments.prefix, "/x/");
+    cr_expect_str_eq(arguments.domain, "x.example");
+    cr_expect_str_eq(arguments.table, "/tmp/t");
+    cr_expect_eq(arguments.max_answers, 3);
+    cr_expect_eq(arguments.max_stale_s, 60);
+    cr_expect_eq(arguments.log_level, LOG_LEVEL_DEBUG);
+}
+
+Test(arguments, last_one_counts)
+{
+    cr_assert_eq(parse("--max-answers 3 --max-answers auto --prefix /a/ --prefix /b/"),
+                 ARGUMENTS_RUN);
+    cr_expect_eq(arguments.max_answers, 0);
+    cr_expect_str_eq(arguments.prefix, "/b/");
+}
+
+Test(arguments, passwords_do_not_stay_in_argv)
+{
+    cr_assert_eq(parse("--user app:secret1 --password secret2 --password=secret3"), ARGUMENTS_RUN);
+    cr_expect_str_eq(arguments.user, "app:secret1");
+    cr_expect_str_eq(arguments.password, "secret3");
+    cr_expect_not(argv_holds("secret"));
+    cr_expect(argv_holds("app:xxxxxxx"));
+}
+
+Test(arguments, passwords_do_not_stay_in_argv_after_an_error)
+{
+    cr_assert_eq(parse("--password secret1 --max-stale x"), ARGUMENTS_USAGE);
+    cr_expect_not(argv_holds("secret"));
+}
+
+Test(arguments, unknown_option)
+{
+    expect_usage("--tabel x", "--tabel: is not an option");
+}
+
+Test(arguments, stray_word)
+{
+    expect_usage("start", "start: is not an option");
+}
+
+Test(arguments, missing_value)
+{
+    expect_usage("--table", "--table: needs a value");
+}
+
+Test(arguments, number_out_of_range)
+{
+    expect_usage("--max-answers 0", "--max-answers: '0' is neither auto nor a number");
+}
+
+Test(arguments, numbers_are_digits_only)
+{
+    static const char *const wrong[] = { "256", "-1", "+1", "1x", "0x1", "99999999999999999999" };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char words[64];
+
+        snprintf(words, sizeof words, "--max-answers %s", wrong[i]);
+        cr_expect_eq(parse(words), ARGUMENTS_USAGE, "%s", words);
+        arguments_free(&arguments);
+    }
+    cr_expect_eq(parse("--max-stale 4294967295"), ARGUMENTS_RUN);
+    arguments_free(&arguments);
+    cr_expect_eq(parse("--max-stale 4294967296"), ARGUMENTS_USAGE);
+}
+
+Test(arguments, level_that_does_not_exist)
+{
+    expect_usage("--log-level loud", "--log-level: 'loud' is no level");
+}
+
+Test(arguments, domain_that_is_none)
+{
+    expect_usage("--domain a..b", "--domain: 'a..b' is not a domain name");
+}
+
+Test(arguments, table_that_is_a_directory)
+{
+    expect_usage("--table /run/", "--table: '/run/' is not the path of a file");
+}
+
+Test(arguments, endpoint_inside_the_served_domain)
+{
+    expect_usage("--endpoints http://10.0.0.1:2379,https://db.service.etcd:2379",
+                 "https://db.service.etcd:2379 lies in the domain service.etcd");
+}
+
+Test(arguments, endpoint_of_the_environment_inside_the_served_domain)
+{
+    setenv("ETCDCTL_ENDPOINTS", "etcd.x.example:2379", 1);
+    expect_usage("--domain x.example", "etcd.x.example:2379 lies in the domain x.example");
+}
+
+Test(arguments, help_and_version_end_well)
+{
+    cr_expect_eq(parse("--help"), ARGUMENTS_DONE);
+    arguments_free(&arguments);
+    cr_expect_eq(parse("--version"), ARGUMENTS_DONE);
+}
+
+static void expect_inside(const char *endpoints, const char *expected)
+{
+    const char *found = NULL;
+    int length = arguments_endpoint_inside(endpoints, "service.etcd", &found);
+
+    cr_expect_eq((size_t)length, strlen(expected), "%s", endpoints);
+    cr_expect(length == 0 || memcmp(found, expected, (size_t)length) == 0, "%s", endpoints);
+}
+
+Test(arguments, host_of_an_endpoint_is_found)
+{
+    expect_inside("service.etcd", "service.etcd");
+    expect_inside("a.service.etcd:1", "a.service.etcd:1");
+    expect_inside("http://A.Service.ETCD.:1/x", "http://A.Service.ETCD.:1/x");
+    expect_inside("http://u:p@a.service.etcd", "http://u:p@a.service.etcd");
+    expect_inside("http://b:1, http://a.service.etcd:1 ,c", "http://a.service.etcd:1");
+    expect_inside("http://aservice.etcd:1", "");
+    expect_inside("http://service.etcd.example:1", "");
+    expect_inside("http://b/service.etcd", "");
+    expect_inside("http://b?x=.service.etcd", "");
+    expect_inside("http://[::1]:1,http://127.0.0.1:1,,", "");
+    expect_inside("", "");
+}

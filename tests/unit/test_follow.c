@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * From libsd's events to calls of the table writer.  The writer here is a
+ * stand-in that remembers what it was given and fails when it is told to; the
+ * real one has its own tests.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../nss/watcher/follow.h"
+#include "../../nss/watcher/log.h"
+
+/* ---- a table writer of paper ------------------------------------------- */
+
+#define PAPER_SERVICES  64
+#define PAPER_INSTANCES 16
+
+struct paper_service {
+    char name[TABLE_MAX_NAME + 1];
+    char labels[PAPER_INSTANCES][TABLE_MAX_LABEL + 1];
+    struct table_instance instances[PAPER_INSTANCES];
+    uint32_t count;
+    uint8_t limit4, limit6, limit_any;
+};
+
+struct table_writer {
+    struct paper_service services[PAPER_SERVICES]; /* name empty: free */
+    char failing[TABLE_MAX_NAME + 1];              /* puts of this service fail, "*": all */
+    int error;
+    int puts, removes, state, published;
+    int64_t revision;
+    uint64_t dropped;
+};
+
+static struct table_writer paper;
+
+static struct paper_service *paper_find(const char *name, size_t length)
+{
+    for (size_t i = 0; i < PAPER_SERVICES; i++)
+        if (strlen(paper.services[i].name) == length &&
+            memcmp(paper.services[i].name, name, length) == 0)
+            return &paper.services[i];
+    return NULL;
+}
+
+int table_writer_put(struct table_writer *writer, const struct table_service *service)
+{
+    struct paper_service *slot = paper_find(service->name, service->name_length);
+
+    writer->puts++;
+    if (writer->error != 0 &&
+        (strcmp(writer->failing, "*") == 0 || strcmp(writer->failing, service->name) == 0))
+        return writer->error;
+    if (slot == NULL)
+        slot = paper_find("", 0);
+    cr_assert_not_null(slot);
+    memset(slot, 0, sizeof *slot);
+    memcpy(slot->name, service->name, service->name_length);
+    slot->count = service->count;
+    slot->limit4 = service->limit4;
+    slot->limit6 = service->limit6;
+    slot->limit_any = service->limit_any;
+    for (uint32_t i = 0; i < service->count && i < PAPER_INSTANCES; i++) {
+        slot->instances[i] = service->instances[i];
+        memcpy(slot->labels[i], service->instances[i].label, service->instances[i].label_length);
+    }
+    return 1;
+}
+
+int table_writer_remove(struct table_writer *writer, const char *name, size_t length)
+{
+    struct paper_service *slot = paper_find(name, length);
+
+    writer->removes++;
+    if (slot != NULL)
+        memset(slot, 0, sizeof *slot);
+    return slot != NULL;
+}
+
+int table_writer_sweep(struct table_writer *writer, table_writer_keep *keep, void *arg)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < PAPER_SERVICES; i++) {
+        const char *name = writer->services[i].name;
+
+        if (name[0] != '\0' && !keep(name, strlen(name), arg)) {
+            memset(&writer->services[i], 0, sizeof writer->services[i]);
+            count++;
+        }
+    }
+    return count;
+}
+
+int table_writer_publish(struct table_writer *writer)
+{
+    writer->published++;
+    writer->state = TABLE_LIVE;
+    return 0;
+}
+
+int table_writer_is_published(const struct table_writer *writer)
+{
+    return writer->published != 0;
+}
+
+void table_writer_set_state(struct table_writer *writer, int state)
+{
+    writer->state = state;
+}
+
+void table_writer_set_revision(struct table_writer *writer, uint64_t cluster, int64_t revision)
+{
+    (void)cluster;
+    writer->revision = revision;
+}
+
+void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped)
+{
+    writer->dropped = dropped;
+}
+
+void table_writer_stats(const struct table_writer *writer, struct table_writer_stats *stats)
+{
+    (void)writer;
+    memset(stats, 0, sizeof *stats);
+}
+
+/* ---- what is tested ---------------------------------------------------- */
+
+static const struct zone zone = {
+    .prefix = "/service/",
+    .prefix_length = sizeof "/service/" - 1,
+    .domain = "service.etcd",
+    .domain_length = sizeof "service.etcd" - 1,
+};
+static struct model model;
+static struct localnet net;
+static struct publish publish = { .model = &model, .table = &paper, .zone = &zone, .net = &net };
+static struct follow follow = { .zone = &zone, .model = &model, .publish = &publish };
+static int log_ends[2];
+
+static void setup(void)
+{
+    unsetenv("JOURNAL_STREAM");
+    cr_assert_eq(pipe2(log_ends, O_NONBLOCK | O_CLOEXEC), 0);
+    log_open(log_ends[1], LOG_LEVEL_INFO);
+    cr_assert_eq(model_init(&model, 7), 0);
+}
+
+static void teardown(void)
+{
+    publish_free(&publish);
+    model_free(&model);
+}
+
+TestSuite(follow, .init = setup, .fini = teardown);
+
+static const char *logged(void)
+{
+    static char text[1 << 16];
+    ssize_t size = read(log_ends[0], text, sizeof text - 1);
+
+    text[size > 0 ? size : 0] = '\0';
+    return text;
+}
+
+static void tell(int type, int64_t revision, const libsd_kv *kv)
+{
+    const libsd_event event = { .type = type, .revision = revision, .kv = kv };
+
+    follow_event(&event, &follow);
+}
+
+static void put(const char *key, const char *value)
+{
+    const libsd_kv kv = { .key = libsd_str(key), .value = libsd_str(value) };
+
+    tell(LIBSD_EVENT_PUT, 0, &kv);
+}
+
+static void del(const char *key)
+{
+    const libsd_kv kv = { .key = libsd_str(key) };
+
+    tell(LIBSD_EVENT_DELETE, 0, &kv);
+}
+
+static void commit(int64_t revision)
+{
+    tell(LIBSD_EVENT_COMMIT, revision, NULL);
+    follow_flush(&follow);
+}
+
+static void list_begin(void)
+{
+    tell(LIBSD_EVENT_LIST_BEGIN, 0, NULL);
+}
+
+static void list_end(int64_t revision)
+{
+    tell(LIBSD_EVENT_LIST_END, revision, NULL);
+    follow_flush(&follow);
+}
+
+static const struct paper_service *shown(const char *name)
+{
+    return paper_find(name, strlen(name));
+}
+
+static uint32_t shown_count(const char *name)
+{
+    return shown(name) == NULL ? 0 : shown(name)->count;
+}
+
+static void start_with_user(void)
+{
+    list_begin();
+    put("/service/user/i1", "10.0.0.1:80");
+    list_end(10);
+}
+
+Test(follow, P1_new_table_is_published_when_the_first_list_is_complete)
+{
+    list_begin();
+    put("/service/user/i1", "10.0.0.1:80");
+    follow_flush(&follow);
+    follow_tick(&follow);
+    cr_expect_eq(paper.puts, 0);
+    cr_expect_eq(paper.published, 0);
+    list_end(10);
+    cr_expect_eq(paper.published, 1);
+    cr_expect_eq(paper.revision, 10);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+}
+
+Test(follow, P1_list_that_fails_half_way_publishes_nothing)
+{
+    list_begin();
+    put("/service/user/i1", "10.0.0.1:80");
+    put("/service/user/i2", "10.0.0.2:80");
+    list_begin();
+    follow_tick(&follow);
+    cr_expect_eq(paper.published, 0);
+    put("/service/user/i2", "10.0.0.2:80");
+    list_end(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+}
+
+Test(follow, adopted_table_answers_as_it_was_until_the_list_is_complete)
+{
+    paper.published = 1;
+    snprintf(paper.services[0].name, sizeof paper.services[0].name, "gone.service.etcd");
+    paper.services[0].count = 3;
+    tell(LIBSD_EVENT_CONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED, "its content is not known to be etcd's");
+    list_begin();
+    put("/service/user/i1", "10.0.0.1:80");
+    cr_expect_eq(shown_count("gone.service.etcd"), 3);
+    cr_expect_eq(paper.puts, 0);
+    list_end(5);
+    cr_expect_null(shown("gone.service.etcd"));
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    cr_expect_eq(paper.published, 1);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+}
+
+Test(follow, one_revision_is_written_at_once)
+{
+    start_with_user();
+    put("/service/user/i2", "10.0.0.2:80");
+    follow_flush(&follow);
+    follow_tick(&follow);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    put("/service/order/i1", "10.0.0.3:80");
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 2);
+    cr_expect_eq(shown_count("order.service.etcd"), 1);
+    cr_expect_eq(paper.revision, 11);
+}
+
+Test(follow, half_a_revision_is_not_written_with_the_one_before)
+{
+    start_with_user();
+    put("/service/user/i2", "10.0.0.2:80");
+    tell(LIBSD_EVENT_COMMIT, 11, NULL);
+    put("/service/user/i3", "10.0.0.3:80");
+    tell(LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    follow_flush(&follow);
+    follow_tick(&follow);
+    follow_rebalance(&follow);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    commit(12);
+    cr_expect_eq(shown_count("user.service.etcd"), 3);
+}
+
+Test(follow, small_commits_are_written_as_one)
+{
+    start_with_user();
+    paper.puts = 0;
+    for (int i = 0; i < 100; i++) {
+        char key[40];
+
+        snprintf(key, sizeof key, "/service/user/n%d", i % 9);
+        put(key, i % 2 == 0 ? "10.0.0.8:80" : "10.0.0.9:80");
+        tell(LIBSD_EVENT_COMMIT, 11 + i, NULL);
+    }
+    follow_flush(&follow);
+    cr_expect_lt(paper.puts, 50);
+    cr_expect_eq(paper.revision, 110);
+    cr_expect_eq(shown_count("user.service.etcd"), 10);
+}
+
+Test(follow, last_instance_gone_takes_the_service_out)
+{
+    start_with_user();
+    del("/service/user/i1");
+    commit(11);
+    cr_expect_null(shown("user.service.etcd"));
+    cr_expect_eq(model.service_count, 0);
+}
+
+Test(follow, bad_value_drops_that_instance_and_says_which)
+{
+    start_with_user();
+    put("/service/user/i2", "nonsense\x1b");
+    put("/service/user/i3", "10.0.0.3:80");
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 2);
+    cr_expect_eq(paper.dropped, 1);
+    cr_expect_not_null(strstr(logged(), "key \"/service/user/i2\": not in the table: "));
+}
+
+Test(follow, good_value_that_turns_bad_is_dropped_and_comes_back)
+{
+    start_with_user();
+    put("/service/user/i1", "");
+    commit(11);
+    cr_expect_null(shown("user.service.etcd"));
+    cr_expect_eq(paper.dropped, 1);
+    put("/service/user/i1", "10.0.0.1:80");
+    commit(12);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    cr_expect_eq(paper.dropped, 0);
+}
+
+Test(follow, host_name_is_dropped)
+{
+    start_with_user();
+    put("/service/user/i2", "db.example:80");
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    cr_expect_not_null(strstr(logged(), "the value holds a host name, not an address"));
+}
+
+Test(follow, bad_value_is_not_told_again_by_the_next_list)
+{
+    start_with_user();
+    put("/service/user/i2", "nonsense");
+    commit(11);
+    cr_expect_not_null(strstr(logged(), "/service/user/i2"));
+    list_begin();
+    put("/service/user/i1", "10.0.0.1:80");
+    put("/service/user/i2", "nonsense");
+    list_end(12);
+    cr_expect_null(strstr(logged(), "/service/user/i2"));
+}
+
+Test(follow, key_without_a_place_is_dropped_and_counted)
+{
+    start_with_user();
+    put("/service/stray", "10.0.0.1:80");
+    put("/service/user//x", "10.0.0.1:80");
+    commit(11);
+    cr_expect_eq(paper.dropped, 2);
+    const char *text = logged();
+    cr_expect_not_null(
+        strstr(text, "key \"/service/stray\": not in the table: the key has no service"));
+    cr_expect_not_null(strstr(text, "an empty segment"));
+    del("/service/stray");
+    commit(12);
+    cr_expect_eq(paper.dropped, 1);
+}
+
+Test(follow, label_that_is_taken_stays_with_the_first_in_key_order)
+{
+    start_with_user();
+    put("/service/user/web-1", "10.0.0.3:80");
+    put("/service/user/Web 1", "10.0.0.2:80");
+    commit(11);
+    const struct paper_service *user = shown("user.service.etcd");
+    cr_assert_eq(user->count, 3);
+    cr_expect_str_eq(user->labels[0], "web-1"); /* "Web 1" sorts before "i1" and "web-1" */
+    cr_expect_eq(user->instances[0].address[3], 2);
+    cr_expect_str_eq(user->labels[2], "");
+    cr_expect_eq(publish.unnamed, 1);
+    cr_expect_not_null(strstr(logged(), "\"user/web-1\": has no name of its own"));
+    put("/service/user/i4", "10.0.0.4:80");
+    commit(12);
+    cr_expect_null(strstr(logged(), "has no name of its own"), "told once");
+    del("/service/user/Web 1");
+    commit(13);
+    cr_expect_str_eq(shown("user.service.etcd")->labels[2], "web-1");
+}
+
+Test(follow, second_list_takes_out_what_is_gone)
+{
+    start_with_user();
+    list_begin();
+    put("/service/order/i1", "10.0.0.3:80");
+    cr_expect_eq(shown_count("user.service.etcd"), 1, "not before LIST_END");
+    list_end(20);
+    cr_expect_null(shown("user.service.etcd"));
+    cr_expect_eq(shown_count("order.service.etcd"), 1);
+}
+
+Test(follow, P2_lost_connection_changes_the_state_word_only)
+{
+    tell(LIBSD_EVENT_CONNECTED, 0, NULL);
+    start_with_user();
+    tell(LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    tell(LIBSD_EVENT_CONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_LIVE, "events go on where they stopped");
+}
+
+Test(follow, table_that_missed_events_is_live_after_the_list)
+{
+    start_with_user();
+    tell(LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    list_begin();
+    tell(LIBSD_EVENT_CONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
+    put("/service/user/i1", "10.0.0.1:80");
+    list_end(30);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+}
+
+Test(follow, audit_does_not_make_the_table_look_old)
+{
+    tell(LIBSD_EVENT_CONNECTED, 0, NULL);
+    start_with_user();
+    list_begin();
+    cr_expect_eq(paper.state, TABLE_LIVE);
+}
+
+Test(follow, P2_service_that_finds_no_room_is_tried_again)
+{
+    start_with_user();
+    strcpy(paper.failing, "order.service.etcd");
+    paper.error = -ENOSPC;
+    put("/service/order/i1", "10.0.0.3:80");
+    put("/service/pay/i1", "10.0.0.4:80");
+    commit(11);
+    cr_expect_null(shown("order.service.etcd"));
+    cr_expect_eq(shown_count("pay.service.etcd"), 1, "others are not held up");
+    cr_expect_eq(paper.revision, 10, "the table is not true up to 11");
+    cr_expect_not_null(strstr(logged(), "service order.service.etcd"));
+    follow_tick(&follow);
+    cr_expect_null(shown("order.service.etcd"));
+    paper.error = 0;
+    follow_tick(&follow);
+    cr_expect_eq(shown_count("order.service.etcd"), 1);
+    cr_expect_eq(paper.revision, 11);
+}
+
+Test(follow, P1_new_table_waits_for_what_found_no_room)
+{
+    strcpy(paper.failing, "*");
+    paper.error = -ENOSPC;
+    start_with_user();
+    cr_expect_eq(paper.published, 0);
+    paper.error = 0;
+    follow_tick(&follow);
+    cr_expect_eq(paper.published, 1);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+}
+
+Test(follow, P2_adopted_service_that_cannot_be_written_stays)
+{
+    paper.published = 1;
+    snprintf(paper.services[0].name, sizeof paper.services[0].name, "user.service.etcd");
+    paper.services[0].count = 3;
+    strcpy(paper.failing, "*");
+    paper.error = -ENOSPC;
+    start_with_user();
+    cr_expect_eq(shown_count("user.service.etcd"), 3);
+}
+
+Test(follow, full_table_is_not_tried_for_each_service)
+{
+    start_with_user();
+    strcpy(paper.failing, "*");
+    paper.error = -ENOSPC;
+    paper.puts = 0;
+    for (int i = 0; i < 40; i++) {
+        char key[40];
+
+        snprintf(key, sizeof key, "/service/s%d/i", i);
+        put(key, "10.0.0.1:80");
+    }
+    commit(11);
+    cr_expect_lt(paper.puts, 20);
+    paper.error = 0;
+    follow_tick(&follow);
+    for (int i = 0; i < 40; i++) {
+        char name[40];
+
+        snprintf(name, sizeof name, "s%d.service.etcd", i);
+        cr_expect_eq(shown_count(name), 1, "%s", name);
+    }
+}
+
+Test(follow, refused_service_is_not_tried_again_as_it_is)
+{
+    start_with_user();
+    strcpy(paper.failing, "user.service.etcd");
+    paper.error = -EINVAL;
+    put("/service/user/i2", "10.0.0.2:80");
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    cr_expect_eq(publish.refused, 1);
+    paper.error = 0;
+    follow_tick(&follow);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    put("/service/user/i3", "10.0.0.3:80");
+    commit(12);
+    cr_expect_eq(shown_count("user.service.etcd"), 3);
+}
+
+Test(follow, service_with_too_many_instances_stays_as_it_was)
+{
+    start_with_user();
+    for (int i = 0; i < TABLE_MAX_INSTANCES; i++) {
+        char key[40];
+
+        snprintf(key, sizeof key, "/service/user/n%d", i);
+        put(key, "10.0.0.2:80");
+    }
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    del("/service/user/n7");
+    commit(12);
+    cr_expect_eq(shown_count("user.service.etcd"), TABLE_MAX_INSTANCES);
+}
+
+Test(follow, limits_follow_the_addresses_of_the_host)
+{
+    static const uint8_t own[16] = { 10, 0, 0, 200 }, own6[16] = { 0xfe, 0x80, [15] = 1 };
+
+    start_with_user();
+    put("/service/user/i2", "10.0.0.2:80");
+    commit(11);
+    cr_expect_eq(shown("user.service.etcd")->limit4, TABLE_DEFAULT_ANSWERS);
+    localnet_add(&net, 4, own, 24);
+    localnet_add(&net, 6, own6, 64);
+    follow_rebalance(&follow);
+    cr_expect_eq(shown("user.service.etcd")->limit4, 1);
+    cr_expect_eq(shown("user.service.etcd")->limit_any, 1);
+}
+
+Test(follow, max_answers_decides_alone)
+{
+    publish.max_answers = 3;
+    start_with_user();
+    cr_expect_eq(shown("user.service.etcd")->limit4, 3);
+    cr_expect_eq(shown("user.service.etcd")->limit6, 3);
+    cr_expect_eq(shown("user.service.etcd")->limit_any, 3);
+}
+
+Test(follow, key_outside_the_prefix_is_nothing)
+{
+    start_with_user();
+    put("/elsewhere/user/i2", "10.0.0.2:80");
+    put("/s", "10.0.0.2:80");
+    commit(11);
+    cr_expect_eq(model.instance_count, 1);
+}
+
+Test(follow, watch_that_ended_ends_the_daemon_and_nothing_else)
+{
+    start_with_user();
+    tell(LIBSD_EVENT_ENDED, 0, NULL);
+    cr_expect(follow.has_ended);
+    list_begin();
+    list_end(12);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+}
