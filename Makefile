@@ -57,7 +57,7 @@ CURL_LIBS = $(eval CURL_LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcjson))$
 KINDS = obj asan tsan analyze
 KIND_obj =
 KIND_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE
-KIND_tsan = -fsanitize=thread -U_FORTIFY_SOURCE -Itests/unit/tsan
+KIND_tsan = -fsanitize=thread -U_FORTIFY_SOURCE -Wno-unknown-warning-option -Wno-tsan -Itests/unit/tsan
 KIND_analyze = -fanalyzer -Werror -Wno-analyzer-malloc-leak # clang's is right more often
 
 CRITERION_obj = -lcriterion
