@@ -23,8 +23,8 @@ TABLE_READER = libsd/table/reader.c libsd/table/source.c
 TABLE_WRITER = libsd/table/adopt.c libsd/table/encode.c libsd/table/file.c libsd/table/heap.c libsd/table/index.c libsd/table/keys.c libsd/table/store.c libsd/table/writer.c
 LIBSD = libsd/options.c
 MODULE = nss/module/answer.c nss/module/hosts.c
-WATCHER = $(addprefix nss/watcher/,main.c arguments.c follow.c localnet.c localnet_host.c log.c loop.c \
-	memory.c model.c model_index.c publish.c watcher.c zone.c)
+WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
+	mirror.c model.c model_index.c publish.c watcher.c zone.c)
 
 # One program per file; what several of them need is in TEST_SUPPORT.
 # TSAN_TESTS are those of the unit tests in which threads matter; Criterion

@@ -40,7 +40,7 @@ static void serve(struct watcher *watcher, const struct pollfd *wakers)
 
     if (wakers[WAKER_ETCD].revents != 0) {
         libsd_dispatch(watcher->sd, EVENTS_AT_ONCE);
-        follow_flush(&watcher->follow);
+        mirror_flush(&watcher->mirror);
     }
     if (wakers[WAKER_NET].revents != 0 && localnet_monitor_drain(watcher->net_fd))
         watcher->is_net_changed = true;
@@ -58,7 +58,7 @@ int watcher_run(struct watcher *watcher)
         [WAKER_NET] = { .fd = watcher->net_fd, .events = POLLIN },
     };
 
-    while (!watcher->follow.has_ended) {
+    while (!watcher->mirror.has_ended) {
         const char *name;
 
         if (poll(wakers, WAKERS, -1) < 0) {

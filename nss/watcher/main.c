@@ -5,7 +5,7 @@
  *
  *     arguments -> watcher_start -> watcher_run -> watcher_stop
  *
- *     libsd events -> follow -> model -> publish -> table writer
+ *     libsd events -> mirror -> model -> publish -> table writer
  *                       zone --^           ^-- localnet
  */
 #include <unistd.h>

@@ -83,8 +83,8 @@ static int etcd_follow(struct watcher *watcher)
 {
     const struct zone *zone = &watcher->zone;
     int rc = libsd_watch_open(watcher->sd, libsd_bytes(zone->prefix, zone->prefix_length),
-                              LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST, 0, follow_event,
-                              &watcher->follow, &watcher->watch);
+                              LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST, 0, mirror_event,
+                              &watcher->mirror, &watcher->watch);
 
     if (rc == 0)
         return 0;
@@ -166,7 +166,7 @@ static void net_update(struct watcher *watcher)
         return;
     watcher->net = now;
     log_line(LOG_LEVEL_INFO, "this host's addresses changed: limits of answers are made anew");
-    follow_rebalance(&watcher->follow);
+    mirror_rebalance(&watcher->mirror);
 }
 
 static int wakers_open(struct watcher *watcher)
@@ -206,9 +206,9 @@ static void connect_parts(struct watcher *watcher)
     watcher->publish.zone = &watcher->zone;
     watcher->publish.net = &watcher->net;
     watcher->publish.max_answers = watcher->arguments->max_answers;
-    watcher->follow.zone = &watcher->zone;
-    watcher->follow.model = &watcher->model;
-    watcher->follow.publish = &watcher->publish;
+    watcher->mirror.zone = &watcher->zone;
+    watcher->mirror.model = &watcher->model;
+    watcher->mirror.publish = &watcher->publish;
 }
 
 int watcher_start(struct watcher *watcher, const struct arguments *arguments)
@@ -248,7 +248,7 @@ void watcher_tick(struct watcher *watcher)
         log_line(LOG_LEVEL_ERROR, "%s: heartbeat: %s", watcher->arguments->table, strerror(-rc));
     if (watcher->is_net_changed)
         net_update(watcher);
-    follow_tick(&watcher->follow);
+    mirror_tick(&watcher->mirror);
     log_tick();
 }
 

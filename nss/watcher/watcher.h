@@ -9,9 +9,9 @@
 #include <stdbool.h>
 
 #include "arguments.h"
-#include "follow.h"
 #include "libsd.h"
 #include "localnet.h"
+#include "mirror.h"
 #include "model.h"
 #include "publish.h"
 #include "writer.h"
@@ -25,7 +25,7 @@ struct watcher {
     struct zone zone;
     struct model model;
     struct publish publish;
-    struct follow follow;
+    struct mirror mirror;
     struct localnet net;
     bool is_net_changed; /* the kernel said so; read at the next tick */
     int signal_fd;

@@ -15,8 +15,8 @@
  *                LIST_BEGIN and LIST_END the model is half old, half new
  *   DISCONNECTED, CONNECTED  change the table's state word only
  */
-#ifndef ETCDSD_WATCHER_FOLLOW_H
-#define ETCDSD_WATCHER_FOLLOW_H
+#ifndef ETCDSD_WATCHER_MIRROR_H
+#define ETCDSD_WATCHER_MIRROR_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@
 #include "publish.h"
 #include "zone.h"
 
-struct follow {
+struct mirror {
     const struct zone *zone;
     struct model *model;
     struct publish *publish;
@@ -46,16 +46,16 @@ struct follow {
     uint64_t events;
 };
 
-/* The watch's callback; arg: a struct follow. */
-void follow_event(const libsd_event *event, void *arg);
+/* The watch's callback; arg: a struct mirror. */
+void mirror_event(const libsd_event *event, void *arg);
 
 /* After each round of callbacks: writes what is whole. */
-void follow_flush(struct follow *follow);
+void mirror_flush(struct mirror *mirror);
 
 /* Once a second: progress, and what failed before. */
-void follow_tick(struct follow *follow);
+void mirror_tick(struct mirror *mirror);
 
 /* The host's addresses changed: limits of all services are made anew. */
-void follow_rebalance(struct follow *follow);
+void mirror_rebalance(struct mirror *mirror);
 
 #endif

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../nss/watcher/follow.h"
 #include "../../nss/watcher/log.h"
+#include "../../nss/watcher/mirror.h"
 
 /* ---- a table writer of paper ------------------------------------------- */
 
@@ -142,7 +142,7 @@ static const struct zone zone = {
 static struct model model;
 static struct localnet net;
 static struct publish publish = { .model = &model, .table = &paper, .zone = &zone, .net = &net };
-static struct follow follow = { .zone = &zone, .model = &model, .publish = &publish };
+static struct mirror mirror = { .zone = &zone, .model = &model, .publish = &publish };
 static int log_ends[2];
 
 static void setup(void)
@@ -159,7 +159,7 @@ static void teardown(void)
     model_free(&model);
 }
 
-TestSuite(follow, .init = setup, .fini = teardown);
+TestSuite(mirror, .init = setup, .fini = teardown);
 
 static const char *logged(void)
 {
@@ -174,7 +174,7 @@ static void tell(int type, int64_t revision, const libsd_kv *kv)
 {
     const libsd_event event = { .type = type, .revision = revision, .kv = kv };
 
-    follow_event(&event, &follow);
+    mirror_event(&event, &mirror);
 }
 
 static void put(const char *key, const char *value)
@@ -194,7 +194,7 @@ static void del(const char *key)
 static void commit(int64_t revision)
 {
     tell(LIBSD_EVENT_COMMIT, revision, NULL);
-    follow_flush(&follow);
+    mirror_flush(&mirror);
 }
 
 static void list_begin(void)
@@ -205,7 +205,7 @@ static void list_begin(void)
 static void list_end(int64_t revision)
 {
     tell(LIBSD_EVENT_LIST_END, revision, NULL);
-    follow_flush(&follow);
+    mirror_flush(&mirror);
 }
 
 static const struct paper_service *shown(const char *name)
@@ -225,12 +225,12 @@ static void start_with_user(void)
     list_end(10);
 }
 
-Test(follow, P1_new_table_is_published_when_the_first_list_is_complete)
+Test(mirror, P1_new_table_is_published_when_the_first_list_is_complete)
 {
     list_begin();
     put("/service/user/i1", "10.0.0.1:80");
-    follow_flush(&follow);
-    follow_tick(&follow);
+    mirror_flush(&mirror);
+    mirror_tick(&mirror);
     cr_expect_eq(paper.puts, 0);
     cr_expect_eq(paper.published, 0);
     list_end(10);
@@ -240,20 +240,20 @@ Test(follow, P1_new_table_is_published_when_the_first_list_is_complete)
     cr_expect_eq(paper.state, TABLE_LIVE);
 }
 
-Test(follow, P1_list_that_fails_half_way_publishes_nothing)
+Test(mirror, P1_list_that_fails_half_way_publishes_nothing)
 {
     list_begin();
     put("/service/user/i1", "10.0.0.1:80");
     put("/service/user/i2", "10.0.0.2:80");
     list_begin();
-    follow_tick(&follow);
+    mirror_tick(&mirror);
     cr_expect_eq(paper.published, 0);
     put("/service/user/i2", "10.0.0.2:80");
     list_end(11);
     cr_expect_eq(shown_count("user.service.etcd"), 1);
 }
 
-Test(follow, adopted_table_answers_as_it_was_until_the_list_is_complete)
+Test(mirror, adopted_table_answers_as_it_was_until_the_list_is_complete)
 {
     paper.published = 1;
     snprintf(paper.services[0].name, sizeof paper.services[0].name, "gone.service.etcd");
@@ -271,12 +271,12 @@ Test(follow, adopted_table_answers_as_it_was_until_the_list_is_complete)
     cr_expect_eq(paper.state, TABLE_LIVE);
 }
 
-Test(follow, one_revision_is_written_at_once)
+Test(mirror, one_revision_is_written_at_once)
 {
     start_with_user();
     put("/service/user/i2", "10.0.0.2:80");
-    follow_flush(&follow);
-    follow_tick(&follow);
+    mirror_flush(&mirror);
+    mirror_tick(&mirror);
     cr_expect_eq(shown_count("user.service.etcd"), 1);
     put("/service/order/i1", "10.0.0.3:80");
     commit(11);
@@ -285,22 +285,22 @@ Test(follow, one_revision_is_written_at_once)
     cr_expect_eq(paper.revision, 11);
 }
 
-Test(follow, half_a_revision_is_not_written_with_the_one_before)
+Test(mirror, half_a_revision_is_not_written_with_the_one_before)
 {
     start_with_user();
     put("/service/user/i2", "10.0.0.2:80");
     tell(LIBSD_EVENT_COMMIT, 11, NULL);
     put("/service/user/i3", "10.0.0.3:80");
     tell(LIBSD_EVENT_DISCONNECTED, 0, NULL);
-    follow_flush(&follow);
-    follow_tick(&follow);
-    follow_rebalance(&follow);
+    mirror_flush(&mirror);
+    mirror_tick(&mirror);
+    mirror_rebalance(&mirror);
     cr_expect_eq(shown_count("user.service.etcd"), 1);
     commit(12);
     cr_expect_eq(shown_count("user.service.etcd"), 3);
 }
 
-Test(follow, small_commits_are_written_as_one)
+Test(mirror, small_commits_are_written_as_one)
 {
     start_with_user();
     paper.puts = 0;
@@ -311,13 +311,13 @@ Test(follow, small_commits_are_written_as_one)
         put(key, i % 2 == 0 ? "10.0.0.8:80" : "10.0.0.9:80");
         tell(LIBSD_EVENT_COMMIT, 11 + i, NULL);
     }
-    follow_flush(&follow);
+    mirror_flush(&mirror);
     cr_expect_lt(paper.puts, 50);
     cr_expect_eq(paper.revision, 110);
     cr_expect_eq(shown_count("user.service.etcd"), 10);
 }
 
-Test(follow, last_instance_gone_takes_the_service_out)
+Test(mirror, last_instance_gone_takes_the_service_out)
 {
     start_with_user();
     del("/service/user/i1");
@@ -326,7 +326,7 @@ Test(follow, last_instance_gone_takes_the_service_out)
     cr_expect_eq(model.service_count, 0);
 }
 
-Test(follow, bad_value_drops_that_instance_and_says_which)
+Test(mirror, bad_value_drops_that_instance_and_says_which)
 {
     start_with_user();
     put("/service/user/i2", "nonsense\x1b");
@@ -337,7 +337,7 @@ Test(follow, bad_value_drops_that_instance_and_says_which)
     cr_expect_not_null(strstr(logged(), "key \"/service/user/i2\": not in the table: "));
 }
 
-Test(follow, good_value_that_turns_bad_is_dropped_and_comes_back)
+Test(mirror, good_value_that_turns_bad_is_dropped_and_comes_back)
 {
     start_with_user();
     put("/service/user/i1", "");
@@ -350,7 +350,7 @@ Test(follow, good_value_that_turns_bad_is_dropped_and_comes_back)
     cr_expect_eq(paper.dropped, 0);
 }
 
-Test(follow, host_name_is_dropped)
+Test(mirror, host_name_is_dropped)
 {
     start_with_user();
     put("/service/user/i2", "db.example:80");
@@ -359,7 +359,7 @@ Test(follow, host_name_is_dropped)
     cr_expect_not_null(strstr(logged(), "the value holds a host name, not an address"));
 }
 
-Test(follow, bad_value_is_not_told_again_by_the_next_list)
+Test(mirror, bad_value_is_not_told_again_by_the_next_list)
 {
     start_with_user();
     put("/service/user/i2", "nonsense");
@@ -372,7 +372,7 @@ Test(follow, bad_value_is_not_told_again_by_the_next_list)
     cr_expect_null(strstr(logged(), "/service/user/i2"));
 }
 
-Test(follow, key_without_a_place_is_dropped_and_counted)
+Test(mirror, key_without_a_place_is_dropped_and_counted)
 {
     start_with_user();
     put("/service/stray", "10.0.0.1:80");
@@ -388,7 +388,7 @@ Test(follow, key_without_a_place_is_dropped_and_counted)
     cr_expect_eq(paper.dropped, 1);
 }
 
-Test(follow, label_that_is_taken_stays_with_the_first_in_key_order)
+Test(mirror, label_that_is_taken_stays_with_the_first_in_key_order)
 {
     start_with_user();
     put("/service/user/web-1", "10.0.0.3:80");
@@ -409,7 +409,7 @@ Test(follow, label_that_is_taken_stays_with_the_first_in_key_order)
     cr_expect_str_eq(shown("user.service.etcd")->labels[2], "web-1");
 }
 
-Test(follow, second_list_takes_out_what_is_gone)
+Test(mirror, second_list_takes_out_what_is_gone)
 {
     start_with_user();
     list_begin();
@@ -420,7 +420,7 @@ Test(follow, second_list_takes_out_what_is_gone)
     cr_expect_eq(shown_count("order.service.etcd"), 1);
 }
 
-Test(follow, P2_lost_connection_changes_the_state_word_only)
+Test(mirror, P2_lost_connection_changes_the_state_word_only)
 {
     tell(LIBSD_EVENT_CONNECTED, 0, NULL);
     start_with_user();
@@ -431,7 +431,7 @@ Test(follow, P2_lost_connection_changes_the_state_word_only)
     cr_expect_eq(paper.state, TABLE_LIVE, "events go on where they stopped");
 }
 
-Test(follow, table_that_missed_events_is_live_after_the_list)
+Test(mirror, table_that_missed_events_is_live_after_the_list)
 {
     start_with_user();
     tell(LIBSD_EVENT_DISCONNECTED, 0, NULL);
@@ -443,7 +443,7 @@ Test(follow, table_that_missed_events_is_live_after_the_list)
     cr_expect_eq(paper.state, TABLE_LIVE);
 }
 
-Test(follow, audit_does_not_make_the_table_look_old)
+Test(mirror, audit_does_not_make_the_table_look_old)
 {
     tell(LIBSD_EVENT_CONNECTED, 0, NULL);
     start_with_user();
@@ -451,7 +451,7 @@ Test(follow, audit_does_not_make_the_table_look_old)
     cr_expect_eq(paper.state, TABLE_LIVE);
 }
 
-Test(follow, P2_service_that_finds_no_room_is_tried_again)
+Test(mirror, P2_service_that_finds_no_room_is_tried_again)
 {
     start_with_user();
     strcpy(paper.failing, "order.service.etcd");
@@ -463,27 +463,27 @@ Test(follow, P2_service_that_finds_no_room_is_tried_again)
     cr_expect_eq(shown_count("pay.service.etcd"), 1, "others are not held up");
     cr_expect_eq(paper.revision, 10, "the table is not true up to 11");
     cr_expect_not_null(strstr(logged(), "service order.service.etcd"));
-    follow_tick(&follow);
+    mirror_tick(&mirror);
     cr_expect_null(shown("order.service.etcd"));
     paper.error = 0;
-    follow_tick(&follow);
+    mirror_tick(&mirror);
     cr_expect_eq(shown_count("order.service.etcd"), 1);
     cr_expect_eq(paper.revision, 11);
 }
 
-Test(follow, P1_new_table_waits_for_what_found_no_room)
+Test(mirror, P1_new_table_waits_for_what_found_no_room)
 {
     strcpy(paper.failing, "*");
     paper.error = -ENOSPC;
     start_with_user();
     cr_expect_eq(paper.published, 0);
     paper.error = 0;
-    follow_tick(&follow);
+    mirror_tick(&mirror);
     cr_expect_eq(paper.published, 1);
     cr_expect_eq(shown_count("user.service.etcd"), 1);
 }
 
-Test(follow, P2_adopted_service_that_cannot_be_written_stays)
+Test(mirror, P2_adopted_service_that_cannot_be_written_stays)
 {
     paper.published = 1;
     snprintf(paper.services[0].name, sizeof paper.services[0].name, "user.service.etcd");
@@ -494,7 +494,7 @@ Test(follow, P2_adopted_service_that_cannot_be_written_stays)
     cr_expect_eq(shown_count("user.service.etcd"), 3);
 }
 
-Test(follow, full_table_is_not_tried_for_each_service)
+Test(mirror, full_table_is_not_tried_for_each_service)
 {
     start_with_user();
     strcpy(paper.failing, "*");
@@ -509,7 +509,7 @@ Test(follow, full_table_is_not_tried_for_each_service)
     commit(11);
     cr_expect_lt(paper.puts, 20);
     paper.error = 0;
-    follow_tick(&follow);
+    mirror_tick(&mirror);
     for (int i = 0; i < 40; i++) {
         char name[40];
 
@@ -518,7 +518,7 @@ Test(follow, full_table_is_not_tried_for_each_service)
     }
 }
 
-Test(follow, refused_service_is_not_tried_again_as_it_is)
+Test(mirror, refused_service_is_not_tried_again_as_it_is)
 {
     start_with_user();
     strcpy(paper.failing, "user.service.etcd");
@@ -528,14 +528,14 @@ Test(follow, refused_service_is_not_tried_again_as_it_is)
     cr_expect_eq(shown_count("user.service.etcd"), 1);
     cr_expect_eq(publish.refused, 1);
     paper.error = 0;
-    follow_tick(&follow);
+    mirror_tick(&mirror);
     cr_expect_eq(shown_count("user.service.etcd"), 1);
     put("/service/user/i3", "10.0.0.3:80");
     commit(12);
     cr_expect_eq(shown_count("user.service.etcd"), 3);
 }
 
-Test(follow, service_with_too_many_instances_stays_as_it_was)
+Test(mirror, service_with_too_many_instances_stays_as_it_was)
 {
     start_with_user();
     for (int i = 0; i < TABLE_MAX_INSTANCES; i++) {
@@ -551,7 +551,7 @@ Test(follow, service_with_too_many_instances_stays_as_it_was)
     cr_expect_eq(shown_count("user.service.etcd"), TABLE_MAX_INSTANCES);
 }
 
-Test(follow, limits_follow_the_addresses_of_the_host)
+Test(mirror, limits_follow_the_addresses_of_the_host)
 {
     static const uint8_t own[16] = { 10, 0, 0, 200 }, own6[16] = { 0xfe, 0x80, [15] = 1 };
 
@@ -561,12 +561,12 @@ Test(follow, limits_follow_the_addresses_of_the_host)
     cr_expect_eq(shown("user.service.etcd")->limit4, TABLE_DEFAULT_ANSWERS);
     localnet_add(&net, 4, own, 24);
     localnet_add(&net, 6, own6, 64);
-    follow_rebalance(&follow);
+    mirror_rebalance(&mirror);
     cr_expect_eq(shown("user.service.etcd")->limit4, 1);
     cr_expect_eq(shown("user.service.etcd")->limit_any, 1);
 }
 
-Test(follow, max_answers_decides_alone)
+Test(mirror, max_answers_decides_alone)
 {
     publish.max_answers = 3;
     start_with_user();
@@ -575,7 +575,7 @@ Test(follow, max_answers_decides_alone)
     cr_expect_eq(shown("user.service.etcd")->limit_any, 3);
 }
 
-Test(follow, key_outside_the_prefix_is_nothing)
+Test(mirror, key_outside_the_prefix_is_nothing)
 {
     start_with_user();
     put("/elsewhere/user/i2", "10.0.0.2:80");
@@ -584,11 +584,11 @@ Test(follow, key_outside_the_prefix_is_nothing)
     cr_expect_eq(model.instance_count, 1);
 }
 
-Test(follow, watch_that_ended_ends_the_daemon_and_nothing_else)
+Test(mirror, watch_that_ended_ends_the_daemon_and_nothing_else)
 {
     start_with_user();
     tell(LIBSD_EVENT_ENDED, 0, NULL);
-    cr_expect(follow.has_ended);
+    cr_expect(mirror.has_ended);
     list_begin();
     list_end(12);
     cr_expect_eq(shown_count("user.service.etcd"), 1);

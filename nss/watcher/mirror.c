@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * One function per event; the states are drawn in mirror.h.  Relies on
+ * libsd.h's promise that events of one watch come in the order of revisions
+ * and on one thread.
+ */
+#include "mirror.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+/* A burst of small commits is written as one, this long at most. */
+#define COALESCE_MS    10
+
+#define PROGRESS_EVERY 100000u
+#define PROGRESS_MS    2000
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- the table's state ------------------------------------------------- */
+
+/* LIVE says that the content is etcd's, so a table that was adopted, or that
+ * missed events, has to wait for the list. */
+static void state_set(const struct mirror *mirror)
+{
+    table_writer_set_state(mirror->publish->table, mirror->is_connected && mirror->is_current
+                                                       ? TABLE_LIVE
+                                                       : TABLE_DISCONNECTED);
+}
+
+static void on_disconnected(struct mirror *mirror, const libsd_event *event)
+{
+    const char *detail = event->detail != NULL ? event->detail : libsd_strerror(event->error);
+    bool is_news = mirror->lost_ms == 0 || mirror->error != event->error;
+
+    if (mirror->lost_ms == 0)
+        mirror->lost_ms = now_ms();
+    mirror->is_connected = false;
+    mirror->error = event->error;
+    log_line(is_news ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "etcd is out of sight: %s (%s)", detail,
+             table_writer_is_published(mirror->publish->table) ? "the table goes on answering"
+                                                               : "nothing is published yet");
+    state_set(mirror);
+}
+
+static void on_connected(struct mirror *mirror)
+{
+    if (mirror->lost_ms != 0)
+        log_line(LOG_LEVEL_INFO, "etcd is back after %" PRId64 " s",
+                 (now_ms() - mirror->lost_ms + 500) / 1000);
+    else
+        log_line(LOG_LEVEL_INFO, "connected to etcd");
+    mirror->lost_ms = 0;
+    mirror->error = 0;
+    mirror->is_connected = true;
+    state_set(mirror);
+}
+
+/* ---- keys -------------------------------------------------------------- */
+
+static void tell_dropped(const libsd_kv *kv, bool is_news, const char *why)
+{
+    char key[LOG_QUOTE_SIZE];
+
+    /* A list names the same keys again and again. */
+    log_line(is_news ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "key %s: not in the table: %s",
+             log_quote(key, kv->key.data, kv->key.size), why);
+}
+
+/* Returns NULL, or why the value can't be used. */
+static const char *value_read(const struct mirror *mirror, const libsd_kv *kv,
+                              struct model_value *value, char *why, size_t why_size)
+{
+    libsd_instance instance;
+    int rc = libsd_instance_parse(mirror->zone->format, kv->value, &instance, sizeof instance, why,
+                                  why_size);
+
+    memset(value, 0, sizeof *value);
+    if (rc == LIBSD_EINVAL)
+        return why;
+    if (rc < 0)
+        return libsd_strerror(rc);
+    if (instance.family == 0)
+        return "the value holds a host name, not an address";
+    value->family = instance.family;
+    memcpy(value->address, instance.address, instance.family == 4 ? 4 : 16);
+    value->port = instance.port;
+    value->weight = (uint16_t)instance.weight;
+    return NULL;
+}
+
+static void out_of_memory(struct mirror *mirror)
+{
+    /* The model would be wrong from here on; the table is still right.  The
+     * next watcher adopts it and lists anew. */
+    log_line(LOG_LEVEL_ERROR, "memory: %s (the table stays as it is)", strerror(ENOMEM));
+    mirror->has_ended = true;
+}
+
+static void tell_progress(struct mirror *mirror)
+{
+    mirror->progress_ms = now_ms();
+    log_line(LOG_LEVEL_INFO, "list: %" PRIu64 " keys so far, %" PRId64 " s", mirror->listed,
+             (mirror->progress_ms - mirror->begun_ms) / 1000);
+}
+
+static void on_put(struct mirror *mirror, const libsd_kv *kv)
+{
+    const char *rest = (const char *)kv->key.data + mirror->zone->prefix_length;
+    size_t length = kv->key.size - mirror->zone->prefix_length;
+    struct zone_place place;
+    struct model_value value;
+    char text[256] = "";
+    const char *why;
+    int rc = zone_place_key(mirror->zone, rest, length, &place);
+
+    if (rc < 0) {
+        memset(&value, 0, sizeof value);
+        why = zone_strerror(rc);
+        rc = model_put(mirror->model, "", 0, rest, length, false, &value);
+    } else {
+        why = value_read(mirror, kv, &value, text, sizeof text);
+        rc = model_put(mirror->model, place.name, place.name_length, rest, length, place.is_exact,
+                       &value);
+    }
+    if (rc < 0)
+        out_of_memory(mirror);
+    else if (why != NULL)
+        tell_dropped(kv, rc == MODEL_UNREADABLE, why);
+    if (mirror->is_listing && ++mirror->listed % PROGRESS_EVERY == 0)
+        tell_progress(mirror);
+}
+
+static void on_delete(struct mirror *mirror, const libsd_kv *kv)
+{
+    const char *rest = (const char *)kv->key.data + mirror->zone->prefix_length;
+    size_t length = kv->key.size - mirror->zone->prefix_length;
+    struct zone_place place;
+
+    if (zone_place_key(mirror->zone, rest, length, &place) < 0)
+        model_delete(mirror->model, "", 0, rest, length);
+    else
+        model_delete(mirror->model, place.name, place.name_length, rest, length);
+}
+
+/* ---- lists and commits ------------------------------------------------- */
+
+static void on_list_begin(struct mirror *mirror)
+{
+    model_mark(mirror->model);
+    /* A list in spite of a connection is an audit: what the table says is no
+     * less true than before. */
+    mirror->is_current = mirror->is_current && mirror->is_connected;
+    mirror->is_listing = true;
+    mirror->listed = 0;
+    mirror->begun_ms = mirror->progress_ms = now_ms();
+    log_line(LOG_LEVEL_DEBUG, "list: begins");
+}
+
+static void on_list_end(struct mirror *mirror, int64_t revision)
+{
+    uint64_t swept = model_sweep(mirror->model);
+    bool is_first = !mirror->publish->is_complete;
+
+    mirror->is_listing = false;
+    mirror->is_whole = true;
+    mirror->pending_ms = 0;
+    mirror->revision = revision;
+    publish_list(mirror->publish, revision);
+    log_line(is_first || swept > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
+             "list at revision %" PRId64 ": %" PRIu64 " keys, %" PRIu64 " of them dropped, %" PRIu64
+             " gone since before, %" PRId64 " ms",
+             revision, mirror->model->instance_count, mirror->model->unreadable, swept,
+             now_ms() - mirror->begun_ms);
+    /* Whoever listed was connected; CONNECTED may come after the list. */
+    mirror->is_current = mirror->is_connected = true;
+    state_set(mirror);
+    if (is_first) /* what the pages of the list took is worth giving back */
+        malloc_trim(0);
+}
+
+static void write_pending(struct mirror *mirror)
+{
+    mirror->pending_ms = 0;
+    publish_changes(mirror->publish, mirror->revision);
+}
+
+static void on_commit(struct mirror *mirror, int64_t revision)
+{
+    if (mirror->is_listing)
+        return;
+    mirror->is_whole = true;
+    mirror->revision = revision;
+    if (mirror->pending_ms == 0)
+        mirror->pending_ms = now_ms();
+    else if (now_ms() - mirror->pending_ms >= COALESCE_MS)
+        write_pending(mirror);
+}
+
+void mirror_event(const libsd_event *event, void *arg)
+{
+    struct mirror *mirror = arg;
+    bool is_key = event->type == LIBSD_EVENT_PUT || event->type == LIBSD_EVENT_DELETE;
+
+    mirror->events++;
+    if (mirror->has_ended)
+        return;
+    if (is_key && !zone_has_key(mirror->zone, event->kv->key.data, event->kv->key.size))
+        return;
+    if (is_key)
+        mirror->is_whole = false;
+    switch (event->type) {
+    case LIBSD_EVENT_PUT:
+        on_put(mirror, event->kv);
+        break;
+    case LIBSD_EVENT_DELETE:
+        on_delete(mirror, event->kv);
+        break;
+    case LIBSD_EVENT_LIST_BEGIN:
+        on_list_begin(mirror);
+        break;
+    case LIBSD_EVENT_LIST_END:
+        on_list_end(mirror, event->revision);
+        break;
+    case LIBSD_EVENT_COMMIT:
+        on_commit(mirror, event->revision);
+        break;
+    case LIBSD_EVENT_DISCONNECTED:
+        on_disconnected(mirror, event);
+        break;
+    case LIBSD_EVENT_CONNECTED:
+        on_connected(mirror);
+        break;
+    case LIBSD_EVENT_ENDED:
+        log_line(LOG_LEVEL_ERROR, "etcd: the watch ended: %s",
+                 event->detail != NULL ? event->detail : libsd_strerror(event->error));
+        mirror->has_ended = true;
+        break;
+    default: /* of a later libsd */
+        break;
+    }
+}
+
+void mirror_flush(struct mirror *mirror)
+{
+    if (mirror->pending_ms != 0 && mirror->is_whole && !mirror->is_listing)
+        write_pending(mirror);
+}
+
+void mirror_tick(struct mirror *mirror)
+{
+    if (mirror->is_whole && !mirror->is_listing)
+        publish_retry(mirror->publish);
+    if (mirror->is_listing && now_ms() - mirror->progress_ms >= PROGRESS_MS)
+        tell_progress(mirror);
+}
+
+void mirror_rebalance(struct mirror *mirror)
+{
+    model_touch_all(mirror->model);
+    if (mirror->is_whole && !mirror->is_listing)
+        publish_changes(mirror->publish, mirror->publish->revision);
+}
