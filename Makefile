@@ -19,20 +19,21 @@ sbindir = $(exec_prefix)/sbin
 
 # ---- sources --------------------------------------------------------------
 
-TABLE_READER = libsd/table/reader.c libsd/table/source.c
-TABLE_WRITER = libsd/table/adopt.c libsd/table/encode.c libsd/table/file.c libsd/table/heap.c libsd/table/index.c libsd/table/keys.c libsd/table/store.c libsd/table/writer.c
+TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
+TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
 LIBSD = libsd/options.c
-MODULE = nss/module/answer.c nss/module/hosts.c
+MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
 	mirror.c model.c model_index.c publish.c watcher.c zone.c)
 
 # One program per file; what several of them need is in TEST_SUPPORT.
 # TSAN_TESTS are those of the unit tests in which threads matter; Criterion
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
-UNIT_TESTS = tests/unit/test_layout.c
+UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_hosts.c test_services.c test_arguments.c \
+	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c)
 TSAN_TESTS =
 INTEGRATION_TESTS =
-TEST_SUPPORT =
+TEST_SUPPORT = tests/unit/table_help.c
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh outages.sh registration.sh install.sh demo.sh)
 
 # ---- flags ----------------------------------------------------------------

@@ -16,15 +16,15 @@ static inline void boot_id_parse(const char *text, size_t length, uint64_t id[2]
 {
     id[0] = id[1] = 0;
     for (size_t i = 0, digits = 0; i < length && digits < 32; i++) {
-        uint64_t digit;
+        int digit;
 
         if (text[i] >= '0' && text[i] <= '9')
-            digit = (uint64_t)(text[i] - '0');
+            digit = text[i] - '0';
         else if (text[i] >= 'a' && text[i] <= 'f')
-            digit = (uint64_t)(text[i] - 'a' + 10);
+            digit = text[i] - 'a' + 10;
         else
             continue;
-        id[digits / 16] = id[digits / 16] << 4 | digit;
+        id[digits / 16] = id[digits / 16] << 4 | (unsigned)digit;
         digits++;
     }
 }

@@ -246,6 +246,19 @@ static inline void table_name_set(struct table_name *name, const char *text, uin
     name->length = length;
 }
 
+/* Appends "." and a domain in lower case; the whole must not exceed
+ * TABLE_MAX_NAME. */
+static inline void table_name_append(struct table_name *name, const char *domain, uint32_t length)
+{
+    char *text = (char *)name->words;
+    uint32_t whole = name->length + 1 + length;
+
+    text[name->length] = '.';
+    memcpy(text + name->length + 1, domain, length);
+    memset(text + whole, 0, 8 - whole % 8);
+    name->length = whole;
+}
+
 /* 64 x 64 -> 128 bit product, folded: the mixing step of wyhash. */
 static inline uint64_t table_mix(uint64_t a, uint64_t b)
 {

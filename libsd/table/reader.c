@@ -12,11 +12,6 @@ enum {
     SLOT_TRIES = 64
 };
 
-struct index {
-    const table_word *slots;
-    uint32_t mask;
-};
-
 bool table_view_init(struct table_view *view, const void *bytes, size_t size)
 {
     const table_word *words = bytes;
@@ -66,28 +61,39 @@ bool table_is_inside(const char *text, size_t length, const char *domain, uint32
     return tail_equals(text + length - domain_length, domain, domain_length);
 }
 
-uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length)
+const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *length)
 {
     const char *zones = (const char *)(uintptr_t)view->words + TABLE_ZONES_AT;
+    const char *text;
+
+    if (*at >= TABLE_ZONES_BYTES)
+        return NULL;
+    text = zones + *at + 1;
+    *length = (unsigned char)zones[*at];
+    *at += 1 + *length;
+    return *at <= TABLE_ZONES_BYTES ? text : NULL;
+}
+
+uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length)
+{
     uint64_t count = table_load(view->words + TABLE_H_ZONES);
-    uint32_t at = 0, longest = 0;
+    uint32_t at = 0, longest = 0, domain_length;
 
     for (uint64_t i = 0; i < count && i < TABLE_MAX_ZONES; i++) {
-        uint32_t domain_length = (unsigned char)zones[at];
+        const char *domain = table_zone(view, &at, &domain_length);
 
-        if (at + 1 + domain_length > TABLE_ZONES_BYTES)
+        if (domain == NULL)
             break;
-        if (domain_length > longest && table_is_inside(text, length, zones + at + 1, domain_length))
+        if (domain_length > longest && table_is_inside(text, length, domain, domain_length))
             longest = domain_length;
-        at += 1 + domain_length;
     }
     return longest;
 }
 
 /* ---- records ----------------------------------------------------------- */
 
-static bool index_open(const struct table_view *view, enum table_header_word word,
-                       struct index *index)
+bool table_index_open(const struct table_view *view, enum table_header_word word,
+                      struct table_index *index)
 {
     uint64_t geometry = table_load(view->words + word);
     uint64_t at = (geometry >> 32) * TABLE_GRANULE;
@@ -96,7 +102,7 @@ static bool index_open(const struct table_view *view, enum table_header_word wor
     if (log2 > 31 || at > view->bytes || (UINT64_C(8) << log2) > view->bytes - at)
         return false;
     index->slots = view->words + at / sizeof *view->words;
-    index->mask = (UINT32_C(1) << log2) - 1;
+    index->mask = (uint32_t)((UINT64_C(1) << log2) - 1);
     return true;
 }
 
@@ -149,14 +155,28 @@ static enum table_result slot_match(const struct table_view *view, const table_w
     return TABLE_AGAIN;
 }
 
+enum table_result table_slot_open(const struct table_view *view, const struct table_index *names,
+                                  uint32_t slot, struct table_record *record)
+{
+    for (int tries = 0; tries < SLOT_TRIES; tries++) {
+        uint64_t word = atomic_load_explicit(names->slots + slot, memory_order_acquire);
+
+        if (word == TABLE_EMPTY || word == TABLE_TOMBSTONE)
+            return TABLE_MISS;
+        if (record_open(view, (uint32_t)word, slot, record))
+            return TABLE_FOUND;
+    }
+    return TABLE_AGAIN;
+}
+
 enum table_result table_find(const struct table_view *view, const struct table_name *name,
                              struct table_record *record)
 {
     uint64_t hash = table_hash(name->words, name->length, table_load(view->words + TABLE_H_SEED));
-    struct index names;
+    struct table_index names;
     uint32_t slot;
 
-    if (!index_open(view, TABLE_H_NAMES, &names))
+    if (!table_index_open(view, TABLE_H_NAMES, &names))
         return TABLE_AGAIN;
     slot = (uint32_t)hash & names.mask;
     for (int probes = 0; probes < TABLE_MAX_PROBES; probes++) {
@@ -178,51 +198,67 @@ enum table_result table_find(const struct table_view *view, const struct table_n
 
 /* ---- instances --------------------------------------------------------- */
 
-/* Compares a label of the record with `label`, as memcmp does, then by
- * length.  2: the record is not whole. */
-static int label_compare(const struct table_record *record, uint32_t label_at, const char *label,
-                         uint32_t length)
+/* Copies `count` bytes of the record, from byte `at` on. */
+static void copy_bytes(const struct table_record *record, uint32_t at, uint32_t count, char *to)
 {
-    uint32_t limit = record->words * (uint32_t)sizeof *record->at;
-    uint64_t word = 0;
-    uint32_t theirs = 0;
+    while (count > 0) {
+        uint64_t word = table_load(record->at + at / 8);
+        uint32_t skip = at % 8, some = 8 - skip < count ? 8 - skip : count;
 
-    for (uint32_t i = 0;; i++) {
-        unsigned char byte;
-
-        if (label_at + i >= limit)
-            return 2;
-        if (i == 0 || (label_at + i) % 8 == 0)
-            word = table_load(record->at + (label_at + i) / 8);
-        memcpy(&byte, (const char *)&word + (label_at + i) % 8, 1);
-        if (i == 0)
-            theirs = byte;
-        else if (byte != (unsigned char)label[i - 1])
-            return byte < (unsigned char)label[i - 1] ? -1 : 1;
-        if (i == theirs || i == length)
-            return theirs == length ? 0 : theirs < length ? -1 : 1;
+        memcpy(to, (const char *)&word + skip, some);
+        to += some;
+        at += some;
+        count -= some;
     }
 }
 
-/* Finds an instance by its label; `address` receives the number of its
- * address.  TABLE_AGAIN: the record is not whole. */
-static enum table_result instance_find(const struct table_record *record, const char *label,
-                                       uint32_t length, uint32_t *address)
+bool table_owner_set(struct table_owner *owner, uint32_t i)
 {
-    uint32_t low = 0, high = record->shape.instances;
+    const struct table_record *record = &owner->record;
+    uint64_t word = table_load(record->at + record->shape.instances_at + i);
+    uint64_t size = (uint64_t)record->words * sizeof *record->at;
+    unsigned char label_length;
+
+    owner->first = (uint32_t)(word & 0xffff);
+    owner->count = 1;
+    owner->label_at = (uint32_t)(word >> 32) + 1;
+    if (owner->label_at == 0 || owner->label_at > size)
+        return false;
+    copy_bytes(record, owner->label_at - 1, 1, (char *)&label_length);
+    owner->label_length = label_length;
+    return owner->first < record->shape.v4 + record->shape.v6 &&
+           label_length <= size - owner->label_at;
+}
+
+void table_owner_name(const struct table_owner *owner, char *name)
+{
+    if (owner->label_length != 0) {
+        copy_bytes(&owner->record, owner->label_at, owner->label_length, name);
+        name += owner->label_length;
+        *name++ = '.';
+    }
+    copy_bytes(&owner->record, TABLE_R_NAME * 8, owner->record.shape.name_length, name);
+    name[owner->record.shape.name_length] = '\0';
+}
+
+/* Finds an instance by its label.  TABLE_AGAIN: the record is not whole. */
+static enum table_result find_label(struct table_owner *owner, const char *label, uint32_t length)
+{
+    uint32_t low = 0, high = owner->record.shape.instances;
 
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        uint64_t word = table_load(record->at + record->shape.instances_at + middle);
-        int order = label_compare(record, (uint32_t)(word >> 32), label, length);
+        uint32_t middle = low + (high - low) / 2, common;
+        char theirs[TABLE_MAX_LABEL];
+        int order;
 
-        if (order == 2)
+        if (!table_owner_set(owner, middle) || owner->label_length > sizeof theirs)
             return TABLE_AGAIN;
-        if (order == 0) {
-            *address = (uint32_t)(word & 0xffff);
-            return *address < record->shape.v4 + record->shape.v6 ? TABLE_FOUND : TABLE_AGAIN;
-        }
-        if (order < 0)
+        common = owner->label_length < length ? owner->label_length : length;
+        copy_bytes(&owner->record, owner->label_at, common, theirs);
+        order = memcmp(theirs, label, common);
+        if (order == 0 && owner->label_length == length)
+            return TABLE_FOUND;
+        if (order < 0 || (order == 0 && owner->label_length < length))
             low = middle + 1;
         else
             high = middle;
@@ -231,54 +267,52 @@ static enum table_result instance_find(const struct table_record *record, const 
 }
 
 /* An instance's owner name: the first label names it in the service that the
- * other labels name. */
-static enum table_result find_instance(const struct table_view *view, const char *text,
+ * other labels name.  name: the whole of it, folded; overwritten.  Not inlined:
+ * the stack it needs is not for the lookup of a service to pay. */
+__attribute__((noinline)) static enum table_result find_instance(const struct table_view *view, const char *text,
                                        uint32_t length, uint32_t domain_length,
-                                       struct table_name *name, struct table_record *record,
-                                       uint32_t *first)
+                                       struct table_name *name, struct table_owner *owner)
 {
     const char *dot = memchr(text, '.', length);
+    char label[TABLE_MAX_LABEL];
     uint32_t label_length;
-    char label[TABLE_MAX_LABEL + 1];
-    enum table_result result;
 
     if (dot == NULL)
         return TABLE_MISS;
     label_length = (uint32_t)(dot - text);
     /* The service's name has a label of its own before the domain. */
-    if (label_length == 0 || label_length > TABLE_MAX_LABEL ||
+    if (label_length == 0 || label_length > sizeof label ||
         length - label_length - 1 <= domain_length)
         return TABLE_MISS;
-    memcpy(label, name->words, label_length); /* folded already */
+    memcpy(label, name->words, label_length);
 
     table_name_set(name, dot + 1, length - label_length - 1);
     for (int tries = 0; tries < SLOT_TRIES; tries++) {
-        result = table_find(view, name, record);
+        enum table_result result = table_find(view, name, &owner->record);
+
         if (result != TABLE_FOUND)
             return result;
-        result = instance_find(record, label, label_length, first);
-        if (result == TABLE_FOUND || (result == TABLE_MISS && table_record_is_whole(record)))
+        result = find_label(owner, label, label_length);
+        if (result == TABLE_FOUND ||
+            (result == TABLE_MISS && table_record_is_whole(&owner->record)))
             return result;
     }
     return TABLE_AGAIN;
 }
 
 enum table_result table_find_owner(const struct table_view *view, const char *text, uint32_t length,
-                                   uint32_t domain_length, struct table_name *name,
-                                   struct table_record *record, uint32_t *first, uint32_t *count)
+                                   uint32_t domain_length, struct table_owner *owner)
 {
+    struct table_name name;
     enum table_result result;
 
-    table_name_set(name, text, length);
-    result = table_find(view, name, record);
-    if (result == TABLE_FOUND) {
-        *first = 0;
-        *count = record->shape.v4 + record->shape.v6;
-    } else if (result == TABLE_MISS) {
-        result = find_instance(view, text, length, domain_length, name, record, first);
-        *count = 1;
-        table_name_set(name, text, length);
-    }
+    table_name_set(&name, text, length);
+    result = table_find(view, &name, &owner->record);
+    if (result == TABLE_MISS)
+        return find_instance(view, text, length, domain_length, &name, owner);
+    owner->first = 0;
+    owner->count = result == TABLE_FOUND ? owner->record.shape.v4 + owner->record.shape.v6 : 0;
+    owner->label_length = 0;
     return result;
 }
 

@@ -64,22 +64,56 @@ static inline bool table_view_holds(const struct table_view *view)
  * without a trailing dot, any case. */
 uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length);
 
+/* The domain at `*at` (0 for the first) in the table's list: its text, not
+ * terminated, and its length; *at moves on.  NULL: the list is broken. */
+const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *length);
+
 /* The same for one domain, given in lower case. */
 bool table_is_inside(const char *text, size_t length, const char *domain, uint32_t domain_length);
+
+/* One of the two indices, its bounds checked. */
+struct table_index {
+    const table_word *slots;
+    uint32_t mask;
+};
+bool table_index_open(const struct table_view *view, enum table_header_word word,
+                      struct table_index *index);
+
+/* Opens the record that a slot of names holds now.  TABLE_MISS: it holds
+ * none. */
+enum table_result table_slot_open(const struct table_view *view, const struct table_index *names,
+                                  uint32_t slot, struct table_record *record);
 
 /* Looks up a service by its owner name. */
 enum table_result table_find(const struct table_view *view, const struct table_name *name,
                              struct table_record *record);
 
+/* What an owner name stands for: of a record's addresses (v4, then v6) the
+ * `count` from number `first` on; and where an instance's label is. */
+struct table_owner {
+    struct table_record record;
+    uint32_t first, count;
+    uint32_t label_at, label_length; /* length 0: the service itself */
+};
+
 /* Looks up an owner name, of a service or else of an instance.
  * text: of `length` 1 to TABLE_MAX_NAME bytes, any case, no trailing dot.
- * domain_length: what table_domain_of() said.
- * name: receives the folded name.
- * first, count: receive the range of the record's addresses that the name
- *   stands for (v4, then v6): all of them, or an instance's one. */
+ * domain_length: what table_domain_of() said. */
 enum table_result table_find_owner(const struct table_view *view, const char *text, uint32_t length,
-                                   uint32_t domain_length, struct table_name *name,
-                                   struct table_record *record, uint32_t *first, uint32_t *count);
+                                   uint32_t domain_length, struct table_owner *owner);
+
+/* The length of the owner name, and the name itself, terminated.  The service's
+ * own if `label_length` is 0. */
+static inline uint32_t table_owner_name_length(const struct table_owner *owner)
+{
+    return owner->record.shape.name_length +
+           (owner->label_length != 0 ? owner->label_length + 1 : 0);
+}
+void table_owner_name(const struct table_owner *owner, char *name);
+
+/* Instance i of the record (0 to shape.instances - 1) as an owner.  False: the
+ * record is not whole. */
+bool table_owner_set(struct table_owner *owner, uint32_t i);
 
 /* Whether all that was copied from the record up to now belongs together. */
 static inline bool table_record_is_whole(const struct table_record *record)

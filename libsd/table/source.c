@@ -112,8 +112,12 @@ void table_source_position_used(struct table_source *source, uint64_t position)
  * would leave a descriptor and a claim behind, so they are called directly. */
 static int open_file(const char *path)
 {
-    return (int)syscall(SYS_openat, AT_FDCWD, path,
-                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_LARGEFILE, 0);
+    int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+
+#if O_LARGEFILE != 0
+    flags |= O_LARGEFILE; /* the C library's openat() would add it by itself */
+#endif
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0);
 }
 
 static void close_file(int fd)
@@ -220,6 +224,21 @@ static bool window_view(const struct table_window *window, struct table_view *vi
 
 /* ---- looking at the path ----------------------------------------------- */
 
+/* Opens the file at the path if it may be a table.  Returns a descriptor, or
+ * -1. */
+static int open_table(const struct table_source *source, struct stat *file)
+{
+    const char *path = path_of(source);
+    int fd = open_file(path);
+
+    if (fd >= 0 && (fstat(fd, file) != 0 || !is_trusted(path, file) ||
+                    file->st_size < TABLE_HEADER_BYTES || (uint64_t)file->st_size > SIZE_MAX / 8)) {
+        close_file(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 /* Maps the file at the path and makes it current, unless it is the current one
  * already or no good.  Returns whether there is something new. */
 static bool look(struct table_source *source, struct table_window *seen)
@@ -229,14 +248,10 @@ static bool look(struct table_source *source, struct table_window *seen)
     struct table_view view;
     struct stat file;
     bool found = false;
-    const char *path = path_of(source);
-    int fd = open_file(path);
+    int fd = open_table(source, &file);
 
     if (fd < 0)
         return false;
-    if (fstat(fd, &file) != 0 || !is_trusted(path, &file) || file.st_size < TABLE_HEADER_BYTES ||
-        (uint64_t)file.st_size > SIZE_MAX / 8)
-        goto out;
     if (seen != NULL && table_load(&seen->device) == file.st_dev &&
         table_load(&seen->inode) == file.st_ino)
         goto out;
@@ -300,6 +315,36 @@ bool table_source_view(struct table_source *source, int64_t now, struct table_vi
             return good;
     }
     return false;
+}
+
+bool table_source_map(struct table_source *source, struct table_view *view)
+{
+    int saved_errno = errno;
+    struct stat file;
+    int fd = open_table(source, &file);
+    void *at = MAP_FAILED;
+    bool good = false;
+
+    if (fd >= 0) {
+        at = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        close_file(fd);
+    }
+    if (at != MAP_FAILED) {
+        good = table_view_init(view, at, (size_t)file.st_size);
+        if (!good)
+            munmap(at, (size_t)file.st_size);
+    }
+    errno = saved_errno;
+    return good;
+}
+
+void table_source_unmap(struct table_view *view)
+{
+    int saved_errno = errno;
+
+    munmap((void *)(uintptr_t)view->words, view->bytes);
+    view->words = NULL;
+    errno = saved_errno;
 }
 
 /* ---- staleness --------------------------------------------------------- */

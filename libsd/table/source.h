@@ -73,6 +73,12 @@ int64_t table_now(void);
  * False: there is no table. */
 bool table_source_view(struct table_source *source, int64_t now, struct table_view *view);
 
+/* Maps the file apart from all windows, for a walk through all of it: what it
+ * holds stays the same or follows the writer, but is never replaced by a newer
+ * file's bytes.  End it with table_source_unmap(). */
+bool table_source_map(struct table_source *source, struct table_view *view);
+void table_source_unmap(struct table_view *view);
+
 /* Whether the content is not older than the writer allows (max-stale). */
 bool table_source_is_usable(struct table_source *source, const struct table_view *view,
                             int64_t now);

@@ -321,7 +321,8 @@ int store_copy(struct store *store, const struct store *from)
             words = grown;
             room = 2 * length;
         }
-        memcpy(words, store_plain(record), length * sizeof *words);
+        for (uint32_t i = 0; i < length; i++)
+            words[i] = word_get(record + i);
         rc = store_put(store, words, length);
     }
     free(words);

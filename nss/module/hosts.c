@@ -10,29 +10,13 @@
  * needs, fills the caller's buffer straight from the table, and only then asks
  * whether the record was whole; if a writer was faster, it begins again.
  */
-#include <arpa/inet.h>
-#include <stdlib.h>
-#include <sys/socket.h>
+#include "hosts.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
 
 #include "answer.h"
-#include "hosts.h"
-#include "source.h"
-
-/* A service would have to change that often within one lookup, each time in
- * the nanoseconds between copy and check. */
-enum {
-    WHOLE_TRIES = 64
-};
-
-static struct table_source table_file;
-
-/* An owner name that was found, and what of the record it stands for. */
-struct found {
-    struct table_view view;
-    struct table_name name;
-    struct table_record record;
-    uint32_t first, count; /* addresses: v4, then v6 */
-};
 
 /* Addresses of the answer: `count` of the `of` that begin with number `first`,
  * from number `start` on and round. */
@@ -48,25 +32,25 @@ static int is_ours_without_table(const char *text, size_t length)
     return table_is_inside(text, length, TABLE_DEFAULT_DOMAIN, sizeof TABLE_DEFAULT_DOMAIN - 1);
 }
 
-static enum answer find_once(const char *text, size_t length, int64_t now, struct found *found)
+static enum answer find_once(const struct table_view *view, const char *text, size_t length,
+                             int64_t now, struct table_owner *owner)
 {
-    uint32_t domain_length = table_domain_of(&found->view, text, length);
+    uint32_t domain_length = table_domain_of(view, text, length);
     enum table_result result = TABLE_MISS;
 
     if (domain_length == 0)
         return ANSWER_FOREIGN;
-    if (!table_source_is_usable(&table_file, &found->view, now))
+    if (!table_source_is_usable(&table_file, view, now))
         return ANSWER_AGAIN;
     if (length <= TABLE_MAX_NAME && length > domain_length)
-        result = table_find_owner(&found->view, text, (uint32_t)length, domain_length, &found->name,
-                                  &found->record, &found->first, &found->count);
+        result = table_find_owner(view, text, (uint32_t)length, domain_length, owner);
     return result == TABLE_FOUND  ? ANSWER_FOUND
            : result == TABLE_MISS ? ANSWER_NO_NAME
                                   : ANSWER_AGAIN;
 }
 
 /* Finds a name; what this says against one is to be believed (rule R4). */
-static enum answer find(const char *text, struct found *found)
+static enum answer find(const char *text, struct table_owner *owner)
 {
     size_t length = strlen(text);
     int64_t now = table_now();
@@ -74,12 +58,13 @@ static enum answer find(const char *text, struct found *found)
     if (length > 0 && text[length - 1] == '.')
         length--;
     for (int tries = 0; tries < TABLE_WINDOWS; tries++) {
+        struct table_view view;
         enum answer answer;
 
-        if (!table_source_view(&table_file, now, &found->view))
+        if (!table_source_view(&table_file, now, &view))
             return is_ours_without_table(text, length) ? ANSWER_AGAIN : ANSWER_FOREIGN;
-        answer = find_once(text, length, now, found);
-        if (answer == ANSWER_FOUND || table_view_holds(&found->view))
+        answer = find_once(&view, text, length, now, owner);
+        if (answer == ANSWER_FOUND || table_view_holds(&view))
             return answer;
     }
     return ANSWER_AGAIN;
@@ -93,16 +78,16 @@ static uint32_t min(uint32_t a, uint32_t b)
 }
 
 /* Which addresses a question for `family` gets (AF_UNSPEC: of both). */
-static void choose(const struct found *found, int family, struct choice *choice)
+static void choose(const struct table_owner *owner, int family, struct choice *choice)
 {
-    const struct table_record *record = &found->record;
+    const struct table_record *record = &owner->record;
     uint64_t limits = table_load(record->at + TABLE_R_ANSWER) >> 40;
-    uint32_t v4 = record->shape.v4, end = found->first + found->count;
+    uint32_t v4 = record->shape.v4, end = owner->first + owner->count;
     uint32_t limit = family == AF_INET    ? limits & 0xff
                      : family == AF_INET6 ? limits >> 8 & 0xff
                                           : limits >> 16;
 
-    choice->first = family == AF_INET6 && found->first < v4 ? v4 : found->first;
+    choice->first = family == AF_INET6 && owner->first < v4 ? v4 : owner->first;
     if (family == AF_INET)
         end = min(end, v4);
     choice->of = end > choice->first ? end - choice->first : 0;
@@ -119,64 +104,55 @@ static uint32_t choice_next(const struct choice *choice, uint32_t i)
     return i + 1 < choice->first + choice->of ? i + 1 : choice->first;
 }
 
-static void copy_name(const struct found *found, void *to)
-{
-    memcpy(to, found->name.words, found->name.length);
-    ((char *)to)[found->name.length] = '\0';
-}
-
 /* ---- answers ----------------------------------------------------------- */
 
-static enum answer fill_hostent(const struct found *found, const struct choice *choice, int family,
-                                struct hostent *host, char *start, size_t size)
+static enum answer fill_hostent(const struct table_owner *owner, const struct choice *choice,
+                                int family, struct hostent *host, char *start, size_t size)
 {
-    const struct table_record *record = &found->record;
+    const struct table_record *record = &owner->record;
     size_t address_size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
     struct buffer buffer;
-    char **addresses, *address;
+    char **addresses;
+    uint32_t name_length = table_owner_name_length(owner);
     uint32_t i = choice->start;
 
     /* One pointer ends the empty list of aliases, one that of addresses. */
     if (!buffer_take(&buffer, start, size,
                      (choice->count + 2) * sizeof(char *) + choice->count * address_size +
-                         found->name.length + 1))
+                         name_length + 1))
         return ANSWER_SMALL;
     host->h_aliases = buffer_use(&buffer, sizeof(char *));
     host->h_aliases[0] = NULL;
     addresses = buffer_use(&buffer, (choice->count + 1) * sizeof(char *));
     for (uint32_t n = 0; n < choice->count; n++, i = choice_next(choice, i)) {
-        address = addresses[n] = buffer_use(&buffer, address_size);
-        if (family == AF_INET) {
-            uint32_t v4 = table_record_v4(record, i);
-            memcpy(address, &v4, sizeof v4);
-        } else {
-            table_record_v6(record, i - record->shape.v4, address);
-        }
+        addresses[n] = buffer_use(&buffer, address_size);
+        answer_address(record, i, addresses[n]);
     }
     addresses[choice->count] = NULL;
     host->h_addr_list = addresses;
     host->h_addrtype = family;
     host->h_length = (int)address_size;
-    host->h_name = buffer_use(&buffer, found->name.length + 1);
-    copy_name(found, host->h_name);
+    host->h_name = buffer_use(&buffer, name_length + 1);
+    table_owner_name(owner, host->h_name);
     return ANSWER_FOUND;
 }
 
-static enum answer fill_tuples(const struct found *found, const struct choice *choice,
+static enum answer fill_tuples(const struct table_owner *owner, const struct choice *choice,
                                struct gaih_addrtuple *lent, struct gaih_addrtuple **head,
                                char *start, size_t size)
 {
-    const struct table_record *record = &found->record;
+    const struct table_record *record = &owner->record;
     struct buffer buffer;
     struct gaih_addrtuple *tuples, **link = head;
+    uint32_t name_length = table_owner_name_length(owner);
     uint32_t i = choice->start;
     char *name;
 
-    if (!buffer_take(&buffer, start, size, choice->count * sizeof *tuples + found->name.length + 1))
+    if (!buffer_take(&buffer, start, size, choice->count * sizeof *tuples + name_length + 1))
         return ANSWER_SMALL;
     tuples = buffer_use(&buffer, choice->count * sizeof *tuples);
-    name = buffer_use(&buffer, found->name.length + 1);
-    copy_name(found, name);
+    name = buffer_use(&buffer, name_length + 1);
+    table_owner_name(owner, name);
     for (uint32_t n = 0; n < choice->count; n++, i = choice_next(choice, i)) {
         /* glibc before 2.36, and nscd's of 2.36, lend the first tuple and read
          * it whatever is put in its place. */
@@ -184,13 +160,8 @@ static enum answer fill_tuples(const struct found *found, const struct choice *c
 
         memset(tuple, 0, sizeof *tuple);
         tuple->name = name;
-        if (i < record->shape.v4) {
-            tuple->family = AF_INET;
-            tuple->addr[0] = table_record_v4(record, i);
-        } else {
-            tuple->family = AF_INET6;
-            table_record_v6(record, i - record->shape.v4, tuple->addr);
-        }
+        tuple->family =
+            answer_address(record, i, tuple->addr) == sizeof(struct in_addr) ? AF_INET : AF_INET6;
         *link = tuple;
         link = &tuple->next;
     }
@@ -203,23 +174,23 @@ static enum answer fill_tuples(const struct found *found, const struct choice *c
 static enum answer answer(const char *name, int family, struct hostent *host,
                           struct gaih_addrtuple **pat, char *start, size_t size)
 {
-    struct found found;
+    struct table_owner owner;
 
-    for (int tries = 0; tries < WHOLE_TRIES; tries++) {
+    for (int tries = 0; tries < ANSWER_TRIES; tries++) {
         struct gaih_addrtuple *head;
         struct choice choice;
-        enum answer result = find(name, &found);
+        enum answer result = find(name, &owner);
 
         if (result != ANSWER_FOUND)
             return result;
-        choose(&found, family, &choice);
+        choose(&owner, family, &choice);
         if (choice.of == 0)
             result = ANSWER_NO_DATA;
         else if (pat != NULL)
-            result = fill_tuples(&found, &choice, *pat, &head, start, size);
+            result = fill_tuples(&owner, &choice, *pat, &head, start, size);
         else
-            result = fill_hostent(&found, &choice, family, host, start, size);
-        if (!table_record_is_whole(&found.record))
+            result = fill_hostent(&owner, &choice, family, host, start, size);
+        if (!table_record_is_whole(&owner.record))
             continue;
         if (result == ANSWER_FOUND) {
             table_source_position_used(&table_file, choice.position);

@@ -10,6 +10,7 @@
 #include <nss.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 enum nss_status _nss_etcdsd_gethostbyname4_r(const char *name, struct gaih_addrtuple **pat,
                                              char *buffer, size_t size, int *errnop, int *h_errnop,
@@ -21,5 +22,26 @@ enum nss_status _nss_etcdsd_gethostbyname2_r(const char *name, int family, struc
                                              char *buffer, size_t size, int *errnop, int *h_errnop);
 enum nss_status _nss_etcdsd_gethostbyname_r(const char *name, struct hostent *host, char *buffer,
                                             size_t size, int *errnop, int *h_errnop);
+
+enum nss_status _nss_etcdsd_gethostbyaddr2_r(const void *address, socklen_t length, int family,
+                                             struct hostent *host, char *buffer, size_t size,
+                                             int *errnop, int *h_errnop, int32_t *ttlp);
+enum nss_status _nss_etcdsd_gethostbyaddr_r(const void *address, socklen_t length, int family,
+                                            struct hostent *host, char *buffer, size_t size,
+                                            int *errnop, int *h_errnop);
+enum nss_status _nss_etcdsd_sethostent(int stay_open);
+enum nss_status _nss_etcdsd_gethostent_r(struct hostent *host, char *buffer, size_t size,
+                                         int *errnop, int *h_errnop);
+enum nss_status _nss_etcdsd_endhostent(void);
+
+enum nss_status _nss_etcdsd_getservbyname_r(const char *name, const char *protocol,
+                                            struct servent *service, char *buffer, size_t size,
+                                            int *errnop);
+enum nss_status _nss_etcdsd_getservbyport_r(int port, const char *protocol, struct servent *service,
+                                            char *buffer, size_t size, int *errnop);
+enum nss_status _nss_etcdsd_setservent(int stay_open);
+enum nss_status _nss_etcdsd_getservent_r(struct servent *service, char *buffer, size_t size,
+                                         int *errnop);
+enum nss_status _nss_etcdsd_endservent(void);
 
 #endif

@@ -82,9 +82,7 @@ int table_put(struct table_fixture *fixture, const char *name, const char *insta
 {
     char *text = strdup(instances), *rest = text, *word;
     struct table_instance *list = calloc(strlen(text) / 2 + 1, sizeof *list);
-    struct table_service service = { .name = name,
-                                     .name_length = strlen(name),
-                                     .instances = list };
+    struct table_service service = { .name = name, .name_length = strlen(name), .instances = list };
     int rc;
 
     while ((word = strsep(&rest, " ")) != NULL)
@@ -99,28 +97,27 @@ int table_put(struct table_fixture *fixture, const char *name, const char *insta
 const char *table_ask(const struct table_view *view, const char *name)
 {
     static char result[4096];
-    uint32_t domain = table_domain_of(view, name, strlen(name)), first, count;
-    struct table_record record;
-    struct table_name folded;
+    uint32_t domain = table_domain_of(view, name, strlen(name));
+    struct table_owner owner;
+    const struct table_record *record = &owner.record;
     enum table_result rc;
     size_t length = 0;
 
     if (domain == 0)
         return "foreign";
-    rc = table_find_owner(view, name, (uint32_t)strlen(name), domain, &folded, &record, &first,
-                          &count);
+    rc = table_find_owner(view, name, (uint32_t)strlen(name), domain, &owner);
     if (rc != TABLE_FOUND)
         return rc == TABLE_MISS ? "miss" : "again";
     result[0] = '\0';
-    for (uint32_t i = first; i < first + count; i++) {
+    for (uint32_t i = owner.first; i < owner.first + owner.count; i++) {
         char text[INET6_ADDRSTRLEN];
         unsigned char address[16];
 
-        if (i < record.shape.v4) {
-            uint32_t v4 = table_record_v4(&record, i);
+        if (i < record->shape.v4) {
+            uint32_t v4 = table_record_v4(record, i);
             inet_ntop(AF_INET, &v4, text, sizeof text);
         } else {
-            table_record_v6(&record, i - record.shape.v4, address);
+            table_record_v6(record, i - record->shape.v4, address);
             inet_ntop(AF_INET6, address, text, sizeof text);
         }
         length += (size_t)snprintf(result + length, sizeof result - length, "%s%s",
@@ -128,7 +125,7 @@ const char *table_ask(const struct table_view *view, const char *name)
         if (length >= sizeof result)
             break;
     }
-    return table_record_is_whole(&record) ? result : "again";
+    return table_record_is_whole(record) ? result : "again";
 }
 
 const char *table_ask_path(const struct table_fixture *fixture, const char *name)
