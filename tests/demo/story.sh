@@ -89,9 +89,9 @@ within 10 "etcdsd-watcher" test -e /run/etcdsd/table.v1
 run "getent hosts $name || echo 'status 2: no such name yet'"
 
 title "Three instances of a service; each registers itself with libsd_register()"
-service instance-1 127.0.0.2
-service instance-2 127.0.0.3
-service instance-3 127.0.0.4
+service instance-1 127.0.0.11
+service instance-2 127.0.0.12
+service instance-3 127.0.0.13
 for i in 1 2 3; do
     within 10 "registration of instance-$i" getent hosts "instance-$i.$name"
 done
@@ -113,6 +113,7 @@ run "for i in 1 2 3 4 5 6 7 8; do curl -s http://$name:$port/; done"
 title "An instance is killed: it leaves when its lease of $ttl s ends"
 since=${EPOCHREALTIME/./}
 end instance-3 KILL
+note "(waiting)"
 within $((ttl + 10)) "the end of instance-3" gone "instance-3.$name"
 echo "  gone after $(ms_since "$since")"
 run "getent hosts $name"
@@ -125,10 +126,10 @@ echo "  gone after $(ms_since "$since")"
 
 title "One is added: it is there at once"
 since=${EPOCHREALTIME/./}
-service instance-4 127.0.0.5
+service instance-4 127.0.0.14
 within 10 "instance-4" getent hosts "instance-4.$name"
 echo "  started, registered and answered after $(ms_since "$since")"
-run "etcdctl put /service/user/instance-5 127.0.0.6:$port"
+run "etcdctl put /service/user/instance-5 127.0.0.15:$port"
 since=${EPOCHREALTIME/./}
 within 10 "instance-5" getent hosts "instance-5.$name"
 echo "  a key put by hand is answered after $(ms_since "$since"), getent's own start included"

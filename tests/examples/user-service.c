@@ -23,7 +23,7 @@ struct server {
 static int listen_on(const char *ip, int port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
@@ -42,7 +42,7 @@ static void *serve(void *arg)
     char request[4096];
 
     for (;;) {
-        int client = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+        int client = accept(server->listener, NULL, NULL);
 
         if (client < 0)
             continue;

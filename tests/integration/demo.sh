@@ -20,7 +20,7 @@ leaves_nothing() {
 # tells LOG: what the reader has to have seen.
 tells() {
     local line
-    for line in '127.0.0.2 ' '127.0.0.3 ' '127.0.0.4 ' "('127.0.0.3', 8080)" 'I am instance-1' \
+    for line in '127.0.0.11 ' '127.0.0.12 ' '127.0.0.13 ' "('127.0.0.12', 8080)" 'I am instance-1' \
         'gone after' 'started, registered and answered after' 'That was all, in'; do
         grep -qF -- "$line" "$1" || { echo "# not shown: $line"; return 1; }
     done

@@ -10,6 +10,9 @@ set -u
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=${BUILD:-$top/build}
 unset "${!ETCD@}"
+for product in libnss_etcdsd.so.2 libsd.so.1 etcdsd-watcher user-service; do
+    [ -e "$build/$product" ] || { echo "not ok - $build/$product: run 'make check'"; exit 1; }
+done
 if [ -w /dev/shm ]; then work=$(mktemp -d /dev/shm/etcdsd.XXXXXX); else work=$(mktemp -d); fi
 [ -n "$work" ] || exit 1
 
@@ -46,7 +49,7 @@ spawn() {
 
 # stop NAME [SIGNAL]: ends what spawn started and waits for it.
 stop() {
-    kill "-${2:-TERM}" "${pid[$1]}" && wait "${pid[$1]}" 2>/dev/null
+    { kill "-${2:-TERM}" "${pid[$1]}" && wait "${pid[$1]}"; } 2>/dev/null
     unset "pid[$1]"
     return 0
 }
@@ -82,7 +85,7 @@ finish() {
     if [ "$failed" != 0 ]; then
         for log in "$work"/*.log; do
             echo "# ${log##*/}:"
-            tail -n 15 "$log" | cut -c 1-300 | sed 's/^/#   /'
+            grep -v '^{"level":"info"' "$log" | tail -n 15 | cut -c 1-300 | sed 's/^/#   /'
         done
     fi
     exit $((failed != 0))
@@ -124,9 +127,10 @@ etcd_up_or_gone() {
     [ $? != 1 ]
 }
 
+# All addresses are wanted, also those of which glibc would prefer one.
 watcher_start() {
     spawn watcher "$build/etcdsd-watcher" --foreground --endpoints "$ETCDCTL_ENDPOINTS" \
-        --table "$ETCDSD_TABLE"
+        --table "$ETCDSD_TABLE" --max-answers 8
 }
 
 put() {
@@ -141,7 +145,7 @@ del() {
 
 # addresses NAME: what getent answers, one line, sorted.
 addresses() {
-    getent -s hosts:etcdsd ahosts "$1" | awk '{ print $1 }' | sort -u | tr '\n' ' '
+    getent -A -s hosts:etcdsd ahosts "$1" | awk '{ print $1 }' | sort -u | tr '\n' ' '
 }
 
 # answers NAME ADDRESS...: exactly these, sorted, are the answer now.

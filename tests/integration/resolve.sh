@@ -18,34 +18,34 @@ deleted_is_unknown() {
 }
 
 second_appears() {
-    put /service/user/instance-1 127.0.0.2:9000 && put /service/user/instance-2 127.0.0.3:9000 &&
-        wait_until 5 answers user.service.etcd 127.0.0.2 127.0.0.3
+    put /service/user/instance-1 127.0.0.11:9000 && put /service/user/instance-2 127.0.0.12:9000 &&
+        wait_until 5 answers user.service.etcd 127.0.0.11 127.0.0.12
 }
 
 instance_has_a_name() {
-    answers instance-1.user.service.etcd 127.0.0.2 && answers instance-2.user.service.etcd 127.0.0.3
+    answers instance-1.user.service.etcd 127.0.0.11 && answers instance-2.user.service.etcd 127.0.0.12
 }
 
 value_changes() {
-    put /service/user/instance-2 127.0.0.4:9000 &&
-        wait_until 5 answers user.service.etcd 127.0.0.2 127.0.0.4
+    put /service/user/instance-2 127.0.0.13:9000 &&
+        wait_until 5 answers user.service.etcd 127.0.0.11 127.0.0.13
 }
 
 spelling_does_not_matter() {
-    answers USER.Service.Etcd. 127.0.0.2 127.0.0.4
+    answers USER.Service.Etcd. 127.0.0.11 127.0.0.13
 }
 
 six() {
-    put /service/six/a '[2001:db8::1]:80' && put /service/six/b 'fd00::2' &&
-        wait_until 5 answers six.service.etcd 2001:db8::1 fd00::2 &&
-        [ "$(getent -s hosts:etcdsd ahostsv6 six.service.etcd | grep -c STREAM)" = 2 ] &&
-        ! getent -s hosts:etcdsd ahostsv4 six.service.etcd >/dev/null
+    put /service/six/a '[2001:db8::1]:80' && put /service/six/b 2001:db8::2 &&
+        wait_until 5 answers six.service.etcd 2001:db8::1 2001:db8::2 &&
+        [ "$(getent -A -s hosts:etcdsd ahostsv6 six.service.etcd | grep -c STREAM)" = 2 ] &&
+        ! getent -A -s hosts:etcdsd ahostsv4 six.service.etcd >/dev/null
 }
 
 mixed() {
-    put /service/mixed/a 127.0.0.2:80 && put /service/mixed/b '[fd00::2]:80' &&
-        wait_until 5 answers mixed.service.etcd 127.0.0.2 fd00::2 &&
-        getent -s hosts:etcdsd ahostsv4 mixed.service.etcd | grep -q '^127.0.0.2 '
+    put /service/mixed/a 127.0.0.11:80 && put /service/mixed/b '[2001:db8::2]:80' &&
+        wait_until 5 answers mixed.service.etcd 127.0.0.11 2001:db8::2 &&
+        getent -A -s hosts:etcdsd ahostsv4 mixed.service.etcd | grep -q '^127.0.0.11 '
 }
 
 nested() {
@@ -55,6 +55,7 @@ nested() {
 
 wrong_names() {
     local name
+    answers instance-1.user.service.etcd 127.0.0.11 || return 1
     for name in nobody.service.etcd service.etcd instance-9.user.service.etcd \
         a.instance-1.user.service.etcd use.service.etcd user2.service.etcd; do
         unknown "$name" || { echo "# $name"; return 1; }
@@ -63,7 +64,8 @@ wrong_names() {
 
 foreign_names_go_on() {
     local modules='hosts:etcdsd [!UNAVAIL=return] files'
-    getent -s "$modules" hosts localhost >/dev/null || return 1
+    getent -s "$modules" hosts instance-1.user.service.etcd >/dev/null &&
+        getent -s "$modules" hosts localhost >/dev/null || return 1
     getent -s 'hosts:etcdsd [!NOTFOUND=return] files' hosts localhost >/dev/null && return 1
     # An absent name of ours is not looked for anywhere else.
     getent -s "$modules" hosts nobody.service.etcd >/dev/null
@@ -72,7 +74,7 @@ foreign_names_go_on() {
 
 one_segment_is_one_service() {
     put /service/user2/x 127.0.0.20:80 && wait_until 5 answers user2.service.etcd 127.0.0.20 &&
-        answers user.service.etcd 127.0.0.2 127.0.0.4
+        answers user.service.etcd 127.0.0.11 127.0.0.13
 }
 
 # bad_value NAME COMMAND...: COMMAND prints a value no address can be read
@@ -109,9 +111,9 @@ a_good_value_mends() {
 rotates() {
     local seen
     seen=$(for _ in {1..60}; do
-        getent -s hosts:etcdsd ahostsv4 user.service.etcd | awk '{ print $1; exit }'
+        getent -A -s hosts:etcdsd ahostsv4 user.service.etcd | awk '{ print $1; exit }'
     done | sort -u | tr '\n' ' ')
-    [ "$seen" = "127.0.0.2 127.0.0.4 " ]
+    [ "$seen" = "127.0.0.11 127.0.0.13 " ]
 }
 
 only_libc() {
@@ -122,7 +124,9 @@ only_libc() {
 }
 
 only_entry_points() {
-    ! nm -D --defined-only "$build/libnss_etcdsd.so.2" | grep -v ' _nss_etcdsd_' &&
+    nm -D --defined-only "$build/libnss_etcdsd.so.2" | grep -q _nss_etcdsd_gethostbyname4_r &&
+        ! nm -D --defined-only "$build/libnss_etcdsd.so.2" | grep -v ' _nss_etcdsd_' &&
+        nm -D --defined-only "$build/libsd.so.1" | grep -q libsd_register &&
         ! nm -D --defined-only "$build/libsd.so.1" | grep -vE ' libsd_|LIBSD_'
 }
 
