@@ -69,15 +69,17 @@ static int compare(const void *a, const void *b)
 
 static const char *addresses(void)
 {
-    static char result[1024], texts[64][INET6_ADDRSTRLEN];
+    static char result[64 * INET6_ADDRSTRLEN], texts[63][INET6_ADDRSTRLEN];
     size_t count = 0;
 
     for (; host.h_addr_list[count] != NULL; count++)
         inet_ntop(host.h_addrtype, host.h_addr_list[count], texts[count], sizeof texts[count]);
     qsort(texts, count, sizeof texts[0], compare);
     result[0] = '\0';
-    for (size_t i = 0; i < count; i++)
-        sprintf(result + strlen(result), "%s%s", i ? " " : "", texts[i]);
+    for (size_t i = 0; i < count; i++) {
+        strcat(result, i ? " " : "");
+        strcat(result, texts[i]);
+    }
     return result;
 }
 
