@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The token of a handle with user and password.  A token costs etcd 80 ms of
+ * bcrypt, so it is asked for once and shared until somebody refuses it.
+ */
+#ifndef LIBSD_AUTH_H
+#define LIBSD_AUTH_H
+
+#include "call.h"
+
+struct auth {
+    char *token; /* NULL: none */
+    bool off;    /* etcd said that authentication is not enabled */
+    struct call call;
+    LIST_HEAD(, auth_wait) waiting;
+};
+
+/* Whether a request can go out now; if not, wait->ready is called later. */
+bool auth_ready(struct libsd *sd, struct auth_wait *wait);
+void auth_cancel(struct auth_wait *wait);
+
+/* The token was refused: whoever comes next asks for a new one. */
+void auth_forget(struct libsd *sd);
+void auth_free(struct libsd *sd);
+
+#endif

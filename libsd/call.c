@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * One question to the cluster.
+ *
+ *                    token wanted          answer
+ *   start ──▶ attempt ─────────▶ wait ┐  ┌───────▶ finish
+ *               ▲  └──────────────────┴──┤
+ *               │      next endpoint,    │ transport error, code 14, 13, 4, 1
+ *               └─────── back-off ◀──────┘
+ *
+ * A failed or timed-out write may have been done.  Most of our writes are
+ * guarded and can be repeated; those that can't carry CALL_WRITE and are only
+ * repeated when etcd surely did not see them.
+ */
+#include "call.h"
+
+#include "internal.h"
+
+static void attempt(struct call *call);
+
+static void finish(struct call *call, struct buffer *answer)
+{
+    struct buffer nothing = { 0 };
+
+    call->active = false;
+    buffer_free(&call->body);
+    call->done(call, answer ? answer : &nothing);
+}
+
+static void finish_timer(struct timer *timer)
+{
+    finish(container_of(timer, struct call, timer), NULL);
+}
+
+/* done must not be called from inside call_start(). */
+static void finish_soon(struct call *call)
+{
+    call->timer.fire = finish_timer;
+    timer_start(&call->sd->loop, &call->timer, 0);
+}
+
+static void attempt_timer(struct timer *timer)
+{
+    attempt(container_of(timer, struct call, timer));
+}
+
+/* The endpoint is no good: go to the next one at once, and once around wait
+ * between the rounds. */
+static void retry(struct call *call)
+{
+    struct endpoints *endpoints = &call->sd->endpoints;
+    int64_t delay = 0;
+
+    endpoints_failed(endpoints, call->endpoint);
+    if (++call->attempts >= endpoints->count)
+        delay = backoff_ns(call->attempts - (unsigned)endpoints->count);
+    if ((call->flags & CALL_ONCE) || (call->deadline_ns && now_ns() + delay >= call->deadline_ns)) {
+        finish(call, NULL);
+        return;
+    }
+    call->timer.fire = attempt_timer;
+    timer_start(&call->sd->loop, &call->timer, delay);
+}
+
+/* Trying again at this endpoint is no use; at another one it may be. */
+static void refused(struct call *call)
+{
+    if (++call->refusals < call->sd->endpoints.count)
+        retry(call);
+    else
+        finish(call, NULL);
+}
+
+/* The request may have been executed. */
+static void uncertain(struct call *call)
+{
+    if (call->flags & CALL_WRITE) {
+        call->failure.code = LIBSD_ETIMEDOUT;
+        endpoints_failed(&call->sd->endpoints, call->endpoint);
+        finish(call, NULL);
+    } else {
+        retry(call);
+    }
+}
+
+/* Whether a new token was asked for; once per call, so that a token that is
+ * refused at birth ends the call. */
+static bool renew_token(struct call *call)
+{
+    struct libsd *sd = call->sd;
+
+    if (call->renewed || !*sd->options.user || (call->flags & CALL_NO_TOKEN))
+        return false;
+    call->renewed = true;
+    auth_forget(sd);
+    attempt(call);
+    return true;
+}
+
+static void transport_failed(struct call *call, CURLcode result)
+{
+    struct transfer *transfer = &call->transfer;
+    const char *url = call->sd->endpoints.urls[call->endpoint];
+
+    if (transfer->too_big) {
+        failure_set(&call->failure, LIBSD_ETOOBIG, "%s: answer above %zu bytes", url,
+                    HTTP_ANSWER_MAX);
+        finish(call, NULL);
+        return;
+    }
+    switch (http_outcome(result, &call->failure, url, transfer->error)) {
+    case HTTP_NOT_SENT:
+        retry(call);
+        break;
+    case HTTP_UNKNOWN:
+        /* Some versions answer a bad token by closing (etcd issue 15256). */
+        if (result != CURLE_GOT_NOTHING || !renew_token(call))
+            uncertain(call);
+        break;
+    case HTTP_CONFIG:
+        refused(call);
+        break;
+    }
+}
+
+static void etcd_failed(struct call *call)
+{
+    struct failure failure;
+    int code = grpc_error_classify(&call->error, &failure);
+
+    failure_set(&call->failure, code, "%s: %s", call->sd->endpoints.urls[call->endpoint],
+                failure.text);
+    if (grpc_error_wants_token(&call->error) && renew_token(call))
+        return;
+    if (!grpc_error_is_transient(&call->error))
+        finish(call, NULL);
+    else if (strstr(call->error.text, "no leader"))
+        retry(call); /* we asked for a leader: refused before it was looked at */
+    else
+        uncertain(call);
+}
+
+/* An answer without etcd's JSON: a proxy, another program, another version. */
+static void http_failed(struct call *call, long status, const struct buffer *text)
+{
+    const char *url = call->sd->endpoints.urls[call->endpoint];
+    int size = text->size < 120 ? (int)text->size : 120;
+    int code = status == 200 || status == 404 ? LIBSD_EPROTOCOL : LIBSD_EREFUSED;
+
+    if (status == 404 && endpoints_next_api(&call->sd->endpoints, call->api) == 0) {
+        attempt(call);
+        return;
+    }
+    failure_set(&call->failure, status >= 500 ? LIBSD_EUNAVAILABLE : code, "%s%s: HTTP %ld: %.*s",
+                url, call->path, status, size, text->data ? text->data : "");
+    if (status >= 500)
+        uncertain(call);
+    else
+        refused(call);
+}
+
+static void transfer_done(struct transfer *transfer, CURLcode result, long status)
+{
+    struct call *call = container_of(transfer, struct call, transfer);
+    struct buffer text = transfer->answer;
+    bool is_error = grpc_error_read(text.data, text.size, &call->error);
+
+    transfer->answer = (struct buffer){ 0 };
+    /* Gateway 2 has JSON for paths that it does not know. */
+    if (status == 404 && is_error && strcmp(call->error.text, "Not Found") == 0)
+        is_error = false;
+    if (result != CURLE_OK) {
+        transport_failed(call, result);
+    } else if (is_error) {
+        etcd_failed(call);
+    } else if (status != 200 || text.size == 0 || text.data[0] != '{') {
+        http_failed(call, status, &text);
+    } else {
+        call->failure.code = 0;
+        finish(call, &text);
+    }
+    buffer_free(&text);
+}
+
+static int attempt_timeout_ms(const struct call *call, int64_t left_ns)
+{
+    int64_t most = call->attempt_ms ? call->attempt_ms : CALL_ATTEMPT_MS;
+
+    if (call->idle_ms)
+        return call->deadline_ns ? (int)((left_ns + MS - 1) / MS) : 0;
+    if (call->deadline_ns && left_ns < most * MS)
+        most = (left_ns + MS - 1) / MS;
+    return (int)most;
+}
+
+static void attempt(struct call *call)
+{
+    struct libsd *sd = call->sd;
+    int64_t left_ns = call->deadline_ns - now_ns();
+    struct http_request request = {
+        .options = &sd->options,
+        .url = sd->endpoints.urls[sd->endpoints.current],
+        .api = sd->endpoints.api,
+        .path = call->path,
+        .needs_leader = !(call->flags & CALL_SERIALIZABLE),
+        .timeout_ms = attempt_timeout_ms(call, left_ns),
+        .idle_ms = call->idle_ms,
+        .body = call->body.data,
+        .body_size = call->body.size,
+    };
+
+    if (call->deadline_ns && left_ns <= 0) {
+        if (call->failure.code == 0)
+            failure_set(&call->failure, LIBSD_ETIMEDOUT, "no time left");
+        finish_soon(call);
+        return;
+    }
+    if (!(call->flags & CALL_NO_TOKEN)) {
+        if (!auth_ready(sd, &call->wait))
+            return;
+        request.token = sd->auth.token;
+    }
+    call->endpoint = sd->endpoints.current;
+    call->api = sd->endpoints.api;
+    call->sent_ns = now_ns();
+    call->transfer.done = transfer_done;
+    if (call->body.failed || transfer_start(&sd->loop, &call->transfer, &request) < 0) {
+        failure_set(&call->failure, LIBSD_ENOMEM, "out of memory");
+        finish_soon(call);
+    }
+}
+
+static void token_ready(struct auth_wait *wait, const struct failure *failure)
+{
+    struct call *call = container_of(wait, struct call, wait);
+
+    if (!failure) {
+        attempt(call);
+        return;
+    }
+    call->failure = *failure;
+    if (libsd_error_is_retriable(failure->code))
+        retry(call);
+    else
+        finish(call, NULL);
+}
+
+void call_start(struct call *call)
+{
+    call->active = true;
+    call->renewed = false;
+    call->attempts = 0;
+    call->refusals = 0;
+    call->failure.code = 0;
+    call->failure.text[0] = '\0';
+    call->error.code = 0;
+    call->wait.ready = token_ready;
+    attempt(call);
+}
+
+void call_cancel(struct call *call)
+{
+    if (!call->active)
+        return;
+    transfer_stop(&call->transfer);
+    timer_stop(&call->timer);
+    auth_cancel(&call->wait);
+    buffer_free(&call->body);
+    call->active = false;
+}

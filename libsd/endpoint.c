@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The endpoints of a handle.  Touched by its I/O thread only, once it is open.
+ */
+#include "endpoint.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "libsd.h"
+#include "util.h"
+
+static const char *const apis[] = { "/v3", "/v3beta", "/v3alpha" };
+
+static bool has_part(CURLU *url, CURLUPart part)
+{
+    char *text = NULL;
+    bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
+
+    curl_free(text);
+    return has;
+}
+
+/* Whether there is a path of more than "/". */
+static bool has_path(CURLU *url)
+{
+    char *path = NULL;
+    bool has = curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK || strcmp(path, "/") != 0;
+
+    curl_free(path);
+    return has;
+}
+
+/* Normalizes one URL.  Returns a copy or NULL; *rc says why. */
+static char *normalize(const char *text, int *rc)
+{
+    CURLU *url = curl_url();
+    char *scheme = NULL;
+    char *whole = NULL;
+    char *copy = NULL;
+
+    *rc = LIBSD_ENOMEM;
+    if (!url)
+        goto out;
+    *rc = LIBSD_EINVAL;
+    if (strpbrk(text, " \t\r\n@?#") ||
+        curl_url_set(url, CURLUPART_URL, text, strstr(text, "://") ? 0 : CURLU_DEFAULT_SCHEME) ||
+        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0))
+        goto out;
+    if (!strstr(text, "://") && curl_url_set(url, CURLUPART_SCHEME, "http", 0))
+        goto out;
+    if (strstr(text, "://") && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
+        goto out;
+    /* etcd's port, not the web's, is what a bare host name means here. */
+    if (!has_part(url, CURLUPART_PORT) && curl_url_set(url, CURLUPART_PORT, "2379", 0))
+        goto out;
+    if (has_path(url) || curl_url_get(url, CURLUPART_URL, &whole, 0))
+        goto out;
+    *rc = LIBSD_ENOMEM;
+    copy = strdup(whole);
+    if (!copy)
+        goto out;
+    if (*copy && copy[strlen(copy) - 1] == '/')
+        copy[strlen(copy) - 1] = '\0';
+    *rc = 0;
+out:
+    curl_free(scheme);
+    curl_free(whole);
+    curl_url_cleanup(url);
+    return copy;
+}
+
+int endpoints_init(struct endpoints *endpoints, const char *text)
+{
+    char *list = strdup(text);
+    char *save = NULL;
+    int rc = list ? 0 : LIBSD_ENOMEM;
+
+    *endpoints = (struct endpoints){ .api = apis[0] };
+    for (char *one = list ? strtok_r(list, ",", &save) : NULL; one && rc == 0;
+         one = strtok_r(NULL, ",", &save)) {
+        char **urls = reallocarray(endpoints->urls, endpoints->count + 1, sizeof *urls);
+
+        if (!urls) {
+            rc = LIBSD_ENOMEM;
+            break;
+        }
+        endpoints->urls = urls;
+        urls[endpoints->count] = normalize(one + strspn(one, " "), &rc);
+        if (rc == 0)
+            endpoints->count++;
+    }
+    free(list);
+    if (rc == 0 && endpoints->count == 0)
+        rc = LIBSD_EINVAL;
+    if (rc < 0)
+        endpoints_free(endpoints);
+    else
+        endpoints->current = random_u64() % endpoints->count;
+    return rc;
+}
+
+int endpoints_check(const char *text)
+{
+    struct endpoints endpoints;
+    int rc = endpoints_init(&endpoints, text);
+
+    if (rc == 0)
+        endpoints_free(&endpoints);
+    return rc;
+}
+
+void endpoints_free(struct endpoints *endpoints)
+{
+    for (size_t i = 0; i < endpoints->count; i++)
+        free(endpoints->urls[i]);
+    free(endpoints->urls);
+    *endpoints = (struct endpoints){ 0 };
+}
+
+void endpoints_failed(struct endpoints *endpoints, size_t index)
+{
+    /* If others have moved on already, one failure must not move them twice. */
+    if (endpoints->current == index)
+        endpoints->current = (index + 1) % endpoints->count;
+}
+
+int endpoints_next_api(struct endpoints *endpoints, const char *api)
+{
+    for (size_t i = 0; i + 1 < sizeof apis / sizeof apis[0]; i++) {
+        if (api == apis[i]) {
+            if (endpoints->api == api)
+                endpoints->api = apis[i + 1];
+            return 0;
+        }
+    }
+    /* Maybe this was no etcd, but what an etcd comes back behind. */
+    endpoints->api = apis[0];
+    return -1;
+}

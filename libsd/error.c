@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Error codes and the details behind them.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* The last failed call of this thread, on the handle with that serial. */
+static _Thread_local struct {
+    uint64_t serial;
+    struct failure failure;
+} last;
+
+const char *libsd_strerror(int code)
+{
+    switch (code) {
+    case LIBSD_OK:
+        return "success";
+    case LIBSD_EINVAL:
+        return "invalid argument or option";
+    case LIBSD_ENOMEM:
+        return "out of memory, threads or descriptors";
+    case LIBSD_ETIMEDOUT:
+        return "no answer from etcd in time";
+    case LIBSD_EUNAVAILABLE:
+        return "no etcd endpoint is available";
+    case LIBSD_ENOTFOUND:
+        return "not found";
+    case LIBSD_ECONFLICT:
+        return "somebody else holds the key";
+    case LIBSD_EAUTH:
+        return "user or password refused";
+    case LIBSD_EDENIED:
+        return "permission denied";
+    case LIBSD_ECOMPACTED:
+        return "revision is compacted";
+    case LIBSD_ETOOBIG:
+        return "request or answer is too large";
+    case LIBSD_ENOSPACE:
+        return "etcd's database quota is used up";
+    case LIBSD_EPROTOCOL:
+        return "answer is not etcd's v3 JSON";
+    case LIBSD_ETLS:
+        return "TLS certificate trouble";
+    case LIBSD_ECLOSED:
+        return "handle is being closed";
+    case LIBSD_EFORKED:
+        return "handle belongs to the parent process";
+    case LIBSD_ELEASE:
+        return "lease not found";
+    case LIBSD_EREFUSED:
+        return "etcd refused the request";
+    case LIBSD_EDEADLOCK:
+        return "blocking call inside a callback";
+    default:
+        return "unknown error";
+    }
+}
+
+int libsd_error_is_retriable(int code)
+{
+    return code == LIBSD_ETIMEDOUT || code == LIBSD_EUNAVAILABLE || code == LIBSD_ENOMEM ||
+           code == LIBSD_ENOSPACE;
+}
+
+int handle_fail(libsd *sd, const struct failure *failure)
+{
+    last.serial = sd->serial;
+    last.failure = *failure;
+    return failure->code;
+}
+
+void handle_background(libsd *sd, const struct failure *failure)
+{
+    pthread_mutex_lock(&sd->detail_mutex);
+    memcpy(sd->detail, failure->text, sizeof sd->detail);
+    pthread_mutex_unlock(&sd->detail_mutex);
+}
+
+size_t libsd_error_detail(libsd *sd, char *buffer, size_t size)
+{
+    struct failure failure = { 0 };
+    int length;
+
+    if (buffer && size)
+        *buffer = '\0';
+    if (handle_check(sd) < 0)
+        return 0;
+    if (last.serial == sd->serial) {
+        failure = last.failure;
+    } else {
+        pthread_mutex_lock(&sd->detail_mutex);
+        memcpy(failure.text, sd->detail, sizeof failure.text);
+        pthread_mutex_unlock(&sd->detail_mutex);
+    }
+    length = snprintf(buffer, buffer ? size : 0, "%s", failure.text);
+    return length > 0 ? (size_t)length : 0;
+}
+
+int handle_check(const libsd *sd)
+{
+    if (!sd)
+        return LIBSD_EINVAL;
+    return sd->pid == getpid() ? 0 : LIBSD_EFORKED;
+}
+
+int handle_check_blocking(const libsd *sd)
+{
+    int rc = handle_check(sd);
+
+    if (rc == 0 && queue_is_mine(sd))
+        return LIBSD_EDEADLOCK;
+    return rc;
+}
+
+void handle_log(libsd *sd, int level, const char *format, ...)
+{
+    char message[400];
+    va_list args;
+
+    if (!sd->options.log)
+        return;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    sd->options.log(level, message, sd->options.log_arg);
+}

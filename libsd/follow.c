@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * LIBSD_WATCH_LIST: a list in pages, all at the revision of the first, then a
+ * watch from the revision after it.
+ *
+ *   start ──▶ LISTING ──last page──▶ WATCHING (the subscription's business)
+ *              │   ▲                    │
+ *       failure│   │back-off            │ events missed, or time for an audit
+ *              ▼   │                    │
+ *             again ◀───────────────────┘
+ *
+ * LIST_END is only sent behind a list that is complete and without error, so
+ * who sweeps there never sweeps too much.
+ *
+ * The audit is for servers before 3.4.31 and 3.5.13, which can lose events
+ * around a compaction.
+ */
+#include "internal.h"
+#include "watch.h"
+
+#define AUDIT_NS  (360 * S) /* jittered: each 3 to 6 minutes */
+#define STABLE_NS (5 * S)   /* what ends earlier counts as a failure */
+#define IDLE_MS   5000
+
+static void request_page(struct libsd_watch *watch);
+
+static void begin(struct timer *timer)
+{
+    struct libsd_watch *watch = container_of(timer, struct libsd_watch, timer);
+
+    watch->begun_ns = now_ns();
+    watch->revision = 0;
+    buffer_free(&watch->cursor);
+    buffer_add(&watch->cursor, watch->key, watch->key_size);
+    request_page(watch);
+}
+
+void follow_start(struct libsd_watch *watch)
+{
+    watch->limit = watch->sd->page_limit;
+    begin(&watch->timer);
+}
+
+/* At once if the last list has held for a while, else after a wait: whatever
+ * etcd answers, it must not lead to a tight loop. */
+void follow_again(struct libsd_watch *watch)
+{
+    if (now_ns() - watch->begun_ns > STABLE_NS)
+        watch->failures = 0;
+    watch->timer.fire = begin;
+    timer_start(&watch->sd->loop, &watch->timer,
+                watch->failures ? backoff_ns(watch->failures - 1) : 0);
+    watch->failures++;
+}
+
+static void failed(struct libsd_watch *watch, const struct failure *failure)
+{
+    handle_background(watch->sd, failure);
+    handle_log(watch->sd, LIBSD_LOG_DEBUG, "list: %s", failure->text);
+    if (watch->failures == 0)
+        watch->failures = 1;
+    watch_down(watch, failure);
+    follow_again(watch);
+}
+
+static void audit(struct timer *timer)
+{
+    struct libsd_watch *watch = container_of(timer, struct libsd_watch, timer);
+
+    stream_unsubscribe(watch->sd, &watch->subscription);
+    begin(timer);
+}
+
+void follow_live(struct libsd_watch *watch)
+{
+    if (watch->timer.due_ns && watch->timer.fire == audit)
+        return; /* reconnects must not put the audit off for ever */
+    watch->timer.fire = audit;
+    timer_start(&watch->sd->loop, &watch->timer, jitter(AUDIT_NS));
+}
+
+/* Whether the page is one: of the range asked for, and going forward. */
+static bool is_sound(const struct libsd_watch *watch, const struct answer *answer)
+{
+    const struct records *records = &answer->records;
+
+    for (size_t i = 0; i < records->count; i++) {
+        libsd_slice key = records->list[i].kv.key;
+        size_t size = watch->key_size;
+
+        if (key.size < size || memcmp(key.data, watch->key, size) != 0 ||
+            (key.size > size && !(watch->flags & LIBSD_WATCH_PREFIX)))
+            return false;
+    }
+    if (records->count == 0)
+        return !answer->more && answer->header.revision > 0;
+
+    libsd_slice last = records->list[records->count - 1].kv.key;
+    size_t common = last.size < watch->cursor.size ? last.size : watch->cursor.size;
+    int order = memcmp(last.data, watch->cursor.data, common);
+
+    return order > 0 || (order == 0 && last.size >= watch->cursor.size);
+}
+
+/* Hands a page to the queue; takes records and text over. */
+static bool emit_page(struct libsd_watch *watch, struct answer *answer, struct buffer *text)
+{
+    struct item *item;
+
+    if (watch->revision == 0) {
+        if (!watch_note(watch, LIBSD_EVENT_LIST_BEGIN, answer->header.revision, 0, NULL))
+            return false;
+        watch->revision = answer->header.revision;
+    }
+    item = item_new(&watch->owner);
+    if (!item)
+        return false;
+    item->records = answer->records;
+    item->text = *text;
+    answer->records = (struct records){ 0 };
+    *text = (struct buffer){ 0 };
+    if (!answer->more && !item_note(item, LIBSD_EVENT_LIST_END, watch->revision, 0, NULL)) {
+        item_free(item);
+        return false;
+    }
+    queue_add(watch->sd, item);
+    return true;
+}
+
+static void next_page(struct libsd_watch *watch, libsd_slice last_key)
+{
+    buffer_free(&watch->cursor);
+    buffer_add(&watch->cursor, last_key.data, last_key.size);
+    buffer_add(&watch->cursor, "", 1);
+    watch->parked = queue_is_full(watch->sd);
+    if (!watch->parked)
+        request_page(watch);
+}
+
+static void page_done(struct call *call, struct buffer *text)
+{
+    struct libsd_watch *watch = container_of(call, struct libsd_watch, call);
+    struct failure failure = call->failure;
+    struct answer answer = { 0 };
+    libsd_slice last_key = { 0 };
+
+    if (failure.code == LIBSD_ETOOBIG && watch->limit > 1) {
+        watch->limit /= 2;
+        request_page(watch);
+        return;
+    }
+    if (failure.code < 0 || answer_read(text, &answer, &failure) < 0)
+        goto fail;
+    if (!is_sound(watch, &answer)) {
+        failure_set(&failure, LIBSD_EPROTOCOL, "a page of other keys than were asked for");
+        goto fail;
+    }
+    if (answer.records.count)
+        last_key = answer.records.list[answer.records.count - 1].kv.key;
+    /* last_key stays valid: the item is freed at the end of the turn, earliest. */
+    if (!emit_page(watch, &answer, text)) {
+        failure_set(&failure, LIBSD_ENOMEM, "out of memory");
+        goto fail;
+    }
+    if (answer.more) {
+        next_page(watch, last_key);
+        return;
+    }
+    buffer_free(&watch->cursor);
+    watch->subscription.next = watch->revision + 1;
+    stream_subscribe(watch->sd, &watch->subscription);
+    return;
+fail:
+    records_free(&answer.records);
+    failed(watch, &failure);
+}
+
+static void request_page(struct libsd_watch *watch)
+{
+    struct call *call = &watch->call;
+    struct buffer *body = &call->body;
+    bool prefix = watch->flags & LIBSD_WATCH_PREFIX;
+
+    call->sd = watch->sd;
+    call->path = "/kv/range";
+    call->flags = CALL_ONCE;
+    call->idle_ms = IDLE_MS;
+    call->done = page_done;
+    buffer_text(body, "{");
+    message_range(body, libsd_bytes(watch->cursor.data, watch->cursor.size),
+                  libsd_bytes(watch->key, watch->key_size), prefix);
+    buffer_format(body, ",\"limit\":\"%u\"", watch->limit);
+    if (watch->revision)
+        buffer_format(body, ",\"revision\":\"%lld\"", (long long)watch->revision);
+    buffer_text(body, "}");
+    body->failed |= watch->cursor.failed;
+    call_start(call);
+}
+
+void follow_drained(struct libsd_watch *watch)
+{
+    if (!watch->parked)
+        return;
+    watch->parked = false;
+    request_page(watch);
+}
+
+void follow_init(struct libsd_watch *watch)
+{
+    watch->timer.fire = begin;
+}
+
+void follow_stop(struct libsd_watch *watch)
+{
+    call_cancel(&watch->call);
+    timer_stop(&watch->timer);
+    buffer_free(&watch->cursor);
+    watch->parked = false;
+}

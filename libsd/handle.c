@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Opening and closing a handle.
+ *
+ * Closing: no more callbacks begin; the I/O thread ends watches and waiting
+ * calls, revokes the leases, which deletes their keys, and stops when that is
+ * answered or CLOSE_MS are over.
+ */
+#include "handle.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Below the 2 seconds that libsd_close() promises. */
+#define CLOSE_MS   1700
+#define PAGE_LIMIT 5000
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static CURLcode curl_state;
+
+static void init_curl(void)
+{
+    curl_state = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static void after_turn(struct loop *loop)
+{
+    struct libsd *sd = container_of(loop, struct libsd, loop);
+
+    stream_turn(sd);
+    queue_flush(sd);
+}
+
+static void close_timeout(struct timer *timer)
+{
+    loop_stop(&container_of(timer, struct libsd, close_timer)->loop);
+}
+
+/* The last task of the I/O thread. */
+static void close_task(struct task *task)
+{
+    struct libsd *sd = container_of(task, struct libsd, close_task);
+
+    watches_end(sd);
+    asked_end(sd);
+    sd->close_timer.fire = close_timeout;
+    timer_start(&sd->loop, &sd->close_timer, CLOSE_MS * MS);
+    groups_end(sd, CLOSE_MS);
+}
+
+static void destroy(struct libsd *sd)
+{
+    groups_free(sd);
+    stream_free(sd);
+    auth_free(sd);
+    loop_free(&sd->loop);
+    queue_free(&sd->queue);
+    endpoints_free(&sd->endpoints);
+    options_clear(&sd->options);
+    pthread_mutex_destroy(&sd->detail_mutex);
+    free(sd);
+}
+
+int libsd_open(libsd **handle, const libsd_options *options)
+{
+    static atomic_uint_fast64_t serials;
+    struct libsd *sd;
+    int rc;
+
+    if (!handle)
+        return LIBSD_EINVAL;
+    *handle = NULL;
+    pthread_once(&curl_once, init_curl);
+    sd = curl_state == CURLE_OK ? calloc(1, sizeof *sd) : NULL;
+    if (!sd)
+        return LIBSD_ENOMEM;
+    sd->pid = getpid();
+    sd->serial = atomic_fetch_add(&serials, 1) + 1;
+    sd->page_limit = PAGE_LIMIT;
+    sd->close_task.run = close_task;
+    pthread_mutex_init(&sd->detail_mutex, NULL);
+    rc = options_resolve(&sd->options, options);
+    if (rc < 0)
+        goto fail_options;
+    rc = endpoints_init(&sd->endpoints, sd->options.endpoints);
+    if (rc < 0)
+        goto fail_endpoints;
+    rc = queue_init(&sd->queue, sd->options.manual_dispatch);
+    if (rc < 0)
+        goto fail_queue;
+    rc = loop_init(&sd->loop);
+    if (rc < 0)
+        goto fail_queue;
+    sd->loop.after_turn = after_turn;
+    stream_init(sd);
+    rc = loop_start(&sd->loop);
+    if (rc < 0) {
+        destroy(sd);
+        return rc;
+    }
+    *handle = sd;
+    return 0;
+fail_queue:
+    queue_free(&sd->queue);
+    endpoints_free(&sd->endpoints);
+fail_endpoints:
+    options_clear(&sd->options);
+fail_options:
+    pthread_mutex_destroy(&sd->detail_mutex);
+    free(sd);
+    return rc;
+}
+
+void handle_end(libsd *sd)
+{
+    queue_stop(sd);
+    loop_post_last(&sd->loop, &sd->close_task);
+    loop_join(&sd->loop);
+    destroy(sd);
+}
+
+/* Only what no other thread can have been changing at the fork, and nothing of
+ * curl's, which would talk on connections that are the parent's (closing TLS
+ * says goodbye).  The rest is the parent's memory, copied; it goes with the
+ * child. */
+static void close_forked(struct libsd *sd)
+{
+    if (sd->queue.event_fd >= 0)
+        close(sd->queue.event_fd);
+    options_clear(&sd->options);
+}
+
+void libsd_close(libsd *sd)
+{
+    struct queue *queue;
+
+    if (!sd)
+        return;
+    if (handle_check(sd) < 0) {
+        close_forked(sd);
+        return;
+    }
+    if (!queue_is_mine(sd)) {
+        handle_end(sd);
+        return;
+    }
+    queue = &sd->queue;
+    pthread_mutex_lock(&queue->mutex);
+    queue->close_wanted = true;
+    queue->stopped = true;
+    pthread_mutex_unlock(&queue->mutex);
+}

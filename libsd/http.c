@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * HTTP by libcurl.
+ *
+ * HTTP/1.1 is pinned, on https as well: on http etcd's port speaks gRPC, not
+ * JSON, over HTTP/2, and on https one connection per stream keeps a busy
+ * stream from starving the others.  A duplex request needs "Connection:
+ * close": Go's server drains the request body before it answers on a
+ * connection that is to be kept.
+ */
+#include "http.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECT_TIMEOUT_MS 1000
+#define RECEIVE_SIZE       (256L << 10)
+
+/* Sockets must not leak into programs that ours starts. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)arg;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* With KEEPIDLE 5 and KEEPINTVL 2 a peer that vanished without a FIN is noticed
+ * after 7 s idle (KEEPCNT alone: 11 s; the kernel's defaults: 2 hours). */
+static int tune_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    unsigned user_timeout_ms = 8000;
+    int probes = 3;
+
+    (void)arg;
+    (void)purpose;
+    /* Not on Unix sockets, and no reason to fail anywhere. */
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    return CURL_SOCKOPT_OK;
+}
+
+static size_t gather(char *data, size_t size, size_t count, void *arg)
+{
+    struct transfer *transfer = arg;
+
+    size *= count;
+    if (size > HTTP_ANSWER_MAX - transfer->answer.size) {
+        transfer->too_big = true;
+        return 0;
+    }
+    if (transfer->answer.size == 0) {
+        curl_off_t length = 0;
+
+        /* One allocation for a page of keys instead of a dozen. */
+        curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        if (length > 0 && (uint64_t)length <= HTTP_ANSWER_MAX)
+            buffer_reserve(&transfer->answer, (size_t)length);
+    }
+    buffer_add(&transfer->answer, data, size);
+    return transfer->answer.failed ? 0 : size;
+}
+
+static int add_header(struct transfer *transfer, const char *header)
+{
+    struct curl_slist *headers = curl_slist_append(transfer->headers, header);
+
+    if (!headers)
+        return LIBSD_ENOMEM;
+    transfer->headers = headers;
+    return 0;
+}
+
+static int set_headers(struct transfer *transfer, const struct http_request *request)
+{
+    int rc = add_header(transfer, "Content-Type: application/json");
+
+    /* Empty: no round trip for "100 Continue" before bodies above 1 MiB. */
+    if (rc == 0)
+        rc = add_header(transfer, "Expect:");
+    if (rc == 0 && request->needs_leader)
+        rc = add_header(transfer, "Grpc-Metadata-hasleader: true");
+    if (rc == 0 && request->token) {
+        struct buffer header = { 0 };
+
+        buffer_text(&header, "Authorization: ");
+        buffer_add(&header, request->token, strlen(request->token) + 1);
+        rc = header.failed ? LIBSD_ENOMEM : add_header(transfer, header.data);
+        buffer_free(&header);
+    }
+    return rc;
+}
+
+static void set_tls(CURL *easy, const struct libsd_options *options)
+{
+    if (*options->cacert)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, options->cacert);
+    if (*options->cert)
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, options->cert);
+    if (*options->key)
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, options->key);
+}
+
+static int set_url(CURL *easy, const struct http_request *request)
+{
+    struct buffer url = { 0 };
+    int rc = LIBSD_ENOMEM;
+
+    buffer_text(&url, request->url);
+    buffer_text(&url, request->api);
+    buffer_add(&url, request->path, strlen(request->path) + 1);
+    if (!url.failed && curl_easy_setopt(easy, CURLOPT_URL, url.data) == CURLE_OK)
+        rc = 0;
+    buffer_free(&url);
+    return rc;
+}
+
+/* Everything that all our requests share. */
+static int prepare(struct loop *loop, struct transfer *transfer, const struct http_request *request)
+{
+    CURL *easy = curl_easy_init();
+    int rc;
+
+    if (!easy)
+        return LIBSD_ENOMEM;
+    transfer->easy = easy;
+    transfer->multi = loop->multi;
+    transfer->headers = NULL;
+    transfer->too_big = false;
+    transfer->error[0] = '\0';
+    buffer_free(&transfer->answer);
+    rc = set_headers(transfer, request);
+    if (rc == 0)
+        rc = set_url(easy, request);
+    if (rc < 0)
+        return rc;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    /* A proxy for the web is no way to the cluster. */
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    /* Do not wait for a hanging name server when a request is given up. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 5L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 2L);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, tune_socket);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_SIZE);
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    set_tls(easy, request->options);
+    return 0;
+}
+
+static int begin(struct transfer *transfer, int rc)
+{
+    if (rc == 0) {
+        curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+        if (curl_multi_add_handle(transfer->multi, transfer->easy) == CURLM_OK)
+            return 0;
+        rc = LIBSD_ENOMEM;
+    }
+    transfer_stop(transfer);
+    return rc;
+}
+
+int transfer_start(struct loop *loop, struct transfer *transfer, const struct http_request *request)
+{
+    int rc = prepare(loop, transfer, request);
+
+    if (rc == 0) {
+        CURL *easy = transfer->easy;
+
+        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, gather);
+        curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+        if (request->idle_ms) {
+            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(request->idle_ms / 1000));
+        }
+    }
+    return begin(transfer, rc);
+}
+
+int transfer_start_stream(struct loop *loop, struct transfer *transfer,
+                          const struct http_request *request, curl_read_callback read_body,
+                          curl_write_callback write_answer, void *arg)
+{
+    int rc = prepare(loop, transfer, request);
+
+    if (rc == 0)
+        rc = add_header(transfer, "Connection: close");
+    if (rc == 0)
+        rc = add_header(transfer, "Transfer-Encoding: chunked");
+    if (rc == 0) {
+        curl_easy_setopt(transfer->easy, CURLOPT_READFUNCTION, read_body);
+        curl_easy_setopt(transfer->easy, CURLOPT_READDATA, arg);
+        curl_easy_setopt(transfer->easy, CURLOPT_WRITEFUNCTION, write_answer);
+        curl_easy_setopt(transfer->easy, CURLOPT_WRITEDATA, arg);
+    }
+    return begin(transfer, rc);
+}
+
+void transfer_stop(struct transfer *transfer)
+{
+    if (!transfer->easy)
+        return;
+    curl_multi_remove_handle(transfer->multi, transfer->easy);
+    curl_easy_cleanup(transfer->easy);
+    curl_slist_free_all(transfer->headers);
+    transfer->easy = NULL;
+    transfer->headers = NULL;
+    buffer_free(&transfer->answer);
+}
+
+void http_reap(struct loop *loop)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(loop->multi, &left))) {
+        CURLcode result = message->data.result;
+        CURL *easy = message->easy_handle;
+        struct transfer *transfer = NULL;
+        struct buffer answer;
+        char *private = NULL;
+        long status = 0;
+
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        transfer = (struct transfer *)(void *)private;
+        answer = transfer->answer;
+        transfer->answer = (struct buffer){ 0 };
+        transfer_stop(transfer);
+        transfer->answer = answer;
+        transfer->done(transfer, result, status);
+    }
+}
+
+enum http_outcome http_outcome(CURLcode result, struct failure *failure, const char *url,
+                               const char *text)
+{
+    enum http_outcome outcome = HTTP_UNKNOWN;
+    int code = LIBSD_ETIMEDOUT;
+
+    if (!text || !*text)
+        text = curl_easy_strerror(result);
+    switch (result) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+        outcome = HTTP_NOT_SENT;
+        code = LIBSD_EUNAVAILABLE;
+        break;
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+        outcome = HTTP_CONFIG;
+        code = LIBSD_ETLS;
+        break;
+    case CURLE_OUT_OF_MEMORY:
+        code = LIBSD_ENOMEM;
+        break;
+    default:
+        break;
+    }
+    failure_set(failure, code, "%s: %s", url, text);
+    return outcome;
+}

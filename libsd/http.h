@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * One HTTP exchange with one endpoint, on the I/O thread.
+ */
+#ifndef LIBSD_HTTP_H
+#define LIBSD_HTTP_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "libsd.h"
+#include "loop.h"
+#include "options.h"
+#include "util.h"
+
+#define HTTP_ANSWER_MAX ((size_t)64 << 20)
+
+struct transfer {
+    CURL *easy; /* NULL: idle */
+    CURLM *multi;
+    struct curl_slist *headers;
+    char error[CURL_ERROR_SIZE];
+    struct buffer answer;
+    bool too_big;
+    /* Called on the I/O thread at the end; the transfer is idle again then,
+     * its answer the callee's. */
+    void (*done)(struct transfer *transfer, CURLcode result, long status);
+};
+
+struct http_request {
+    const struct libsd_options *options;
+    const char *url;   /* of the endpoint */
+    const char *api;   /* "/v3" */
+    const char *path;  /* "/kv/range" */
+    const char *token; /* NULL: none */
+    bool needs_leader; /* let a member without a leader refuse at once */
+    int timeout_ms;    /* of everything; 0: none */
+    int idle_ms;       /* longest time without a byte; 0: no such limit */
+    const char *body;  /* must live until the end */
+    size_t body_size;
+};
+
+/* Begins a POST whose answer is gathered in transfer->answer.  done may be
+ * called any time after, not before, this returns.  Returns 0 or
+ * LIBSD_ENOMEM. */
+int transfer_start(struct loop *loop, struct transfer *transfer,
+                   const struct http_request *request);
+
+/* Begins a POST in two directions at once: read supplies the body as it comes,
+ * write takes the answer as it comes; both as curl's READFUNCTION and
+ * WRITEFUNCTION with arg. */
+int transfer_start_stream(struct loop *loop, struct transfer *transfer,
+                          const struct http_request *request, curl_read_callback read,
+                          curl_write_callback write, void *arg);
+
+/* Ends it without a call of done; closes the connection if an answer was on its
+ * way.  Idle is allowed. */
+void transfer_stop(struct transfer *transfer);
+
+/* Calls done for what has ended. */
+void http_reap(struct loop *loop);
+
+/* What a transport error means to us. */
+enum http_outcome {
+    HTTP_NOT_SENT, /* etcd never saw the request */
+    HTTP_UNKNOWN,  /* it may have */
+    HTTP_CONFIG    /* certificates and the like: trying again is no use */
+};
+enum http_outcome http_outcome(CURLcode result, struct failure *failure, const char *url,
+                               const char *text);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The handle.
+ *
+ * Who touches what: options, pid and serial never change.  loop and queue have
+ * their own locks.  Everything else belongs to the I/O thread.
+ */
+#ifndef LIBSD_INTERNAL_H
+#define LIBSD_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "auth.h"
+#include "call.h"
+#include "endpoint.h"
+#include "group.h"
+#include "libsd.h"
+#include "loop.h"
+#include "options.h"
+#include "queue.h"
+#include "stream.h"
+#include "util.h"
+#include "watch.h"
+
+struct libsd {
+    pid_t pid;
+    uint64_t serial; /* tells a new handle at the address of an old one */
+    struct libsd_options options;
+    struct loop loop;
+    struct queue queue;
+
+    struct endpoints endpoints;
+    struct auth auth;
+    struct stream stream;
+    LIST_HEAD(, call) asked; /* by threads that wait for the answer */
+    LIST_HEAD(, libsd_watch) watches;
+    LIST_HEAD(, group) groups;
+    void *registry;      /* registrations by key; see tsearch(3) */
+    unsigned page_limit; /* keys per page of a list */
+
+    struct task close_task;
+    struct timer close_timer;
+    unsigned closing; /* groups whose leases are still being revoked */
+
+    pthread_mutex_t detail_mutex;
+    char detail[sizeof((struct failure *)0)->text]; /* of background work */
+};
+
+#define container_of(pointer, type, member) \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* ask.c: ends the waiting of all who ask. */
+void asked_end(struct libsd *sd);
+
+/* 0, or why a call on the handle can't be made: LIBSD_EINVAL, LIBSD_EFORKED;
+ * for calls that block LIBSD_EDEADLOCK, too. */
+int handle_check(const libsd *sd);
+int handle_check_blocking(const libsd *sd);
+
+/* A message for the application's log; I/O thread or dispatcher. */
+void handle_log(libsd *sd, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Remembers what a failed call on this thread, or the background, met. */
+int handle_fail(libsd *sd, const struct failure *failure);
+void handle_background(libsd *sd, const struct failure *failure);
+
+#endif

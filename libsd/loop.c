@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The I/O thread.
+ *
+ * Timers are an unsorted list: there is one per lease, stream and call that
+ * waits to be repeated, so a handful, and looking through them costs less than
+ * keeping an order.
+ */
+#include "loop.h"
+
+#include <signal.h>
+
+#include "http.h"
+#include "libsd.h"
+#include "util.h"
+
+int loop_init(struct loop *loop)
+{
+    *loop = (struct loop){ .multi = curl_multi_init() };
+    if (!loop->multi)
+        return LIBSD_ENOMEM;
+    pthread_mutex_init(&loop->mutex, NULL);
+    STAILQ_INIT(&loop->tasks);
+    LIST_INIT(&loop->timers);
+    return 0;
+}
+
+static bool post(struct loop *loop, struct task *task, bool last)
+{
+    bool taken;
+
+    pthread_mutex_lock(&loop->mutex);
+    taken = !loop->closed;
+    if (taken)
+        STAILQ_INSERT_TAIL(&loop->tasks, task, link);
+    loop->closed |= last;
+    pthread_mutex_unlock(&loop->mutex);
+    if (taken)
+        curl_multi_wakeup(loop->multi);
+    return taken;
+}
+
+bool loop_post(struct loop *loop, struct task *task)
+{
+    return post(loop, task, false);
+}
+
+bool loop_post_last(struct loop *loop, struct task *task)
+{
+    return post(loop, task, true);
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stop = true;
+}
+
+void timer_start(struct loop *loop, struct timer *timer, int64_t delay_ns)
+{
+    timer_stop(timer);
+    timer->due_ns = now_ns() + (delay_ns > 0 ? delay_ns : 0);
+    LIST_INSERT_HEAD(&loop->timers, timer, link);
+}
+
+void timer_stop(struct timer *timer)
+{
+    if (timer->due_ns)
+        LIST_REMOVE(timer, link);
+    timer->due_ns = 0;
+}
+
+static void run_tasks(struct loop *loop)
+{
+    STAILQ_HEAD(, task) tasks = STAILQ_HEAD_INITIALIZER(tasks);
+    struct task *task;
+
+    pthread_mutex_lock(&loop->mutex);
+    STAILQ_CONCAT(&tasks, &loop->tasks);
+    pthread_mutex_unlock(&loop->mutex);
+    while ((task = STAILQ_FIRST(&tasks))) {
+        STAILQ_REMOVE_HEAD(&tasks, link);
+        task->run(task); /* may free the task */
+    }
+}
+
+static struct timer *earliest(struct loop *loop)
+{
+    struct timer *timer;
+    struct timer *first = NULL;
+
+    LIST_FOREACH(timer, &loop->timers, link)
+    {
+        if (!first || timer->due_ns < first->due_ns)
+            first = timer;
+    }
+    return first;
+}
+
+/* Fires what was due when the turn began: a timer that arms itself again with
+ * no delay must not hold up the sockets. */
+static void run_timers(struct loop *loop)
+{
+    int64_t now = now_ns();
+    struct timer *timer;
+
+    while ((timer = earliest(loop)) && timer->due_ns <= now) {
+        timer_stop(timer);
+        timer->fire(timer);
+    }
+}
+
+static int wait_ms(struct loop *loop)
+{
+    struct timer *timer = earliest(loop);
+    int64_t wait;
+
+    if (!timer)
+        return 60000;
+    wait = timer->due_ns - now_ns();
+    if (wait <= 0)
+        return 0;
+    return wait < 60000 * MS ? (int)((wait + MS - 1) / MS) : 60000;
+}
+
+static void *loop_main(void *arg)
+{
+    struct loop *loop = arg;
+    int running;
+
+    for (;;) {
+        run_tasks(loop);
+        run_timers(loop);
+        curl_multi_perform(loop->multi, &running);
+        http_reap(loop);
+        loop->after_turn(loop);
+        if (loop->stop)
+            return NULL;
+        /* Returns early for loop_post(), and never later than curl's own
+         * timeouts want. */
+        curl_multi_poll(loop->multi, NULL, 0, wait_ms(loop), NULL);
+    }
+}
+
+int loop_start(struct loop *loop)
+{
+    sigset_t all;
+    sigset_t old;
+    int error;
+
+    /* The program's handlers run on the program's threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    error = pthread_create(&loop->thread, NULL, loop_main, loop);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error)
+        return LIBSD_ENOMEM;
+    pthread_setname_np(loop->thread, "libsd-io");
+    return 0;
+}
+
+void loop_join(struct loop *loop)
+{
+    pthread_join(loop->thread, NULL);
+}
+
+void loop_free(struct loop *loop)
+{
+    curl_multi_cleanup(loop->multi);
+    pthread_mutex_destroy(&loop->mutex);
+}

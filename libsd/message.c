@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * etcd's answers, read with the JSON cursor.
+ */
+#include "message.h"
+
+#include <stdlib.h>
+
+#include "json.h"
+
+struct record *records_add(struct records *records)
+{
+    if (records->count == records->capacity) {
+        size_t capacity = records->capacity ? records->capacity * 2 : 4;
+        struct record *list = reallocarray(records->list, capacity, sizeof *list);
+
+        if (!list)
+            return NULL;
+        records->list = list;
+        records->capacity = capacity;
+    }
+    struct record *record = &records->list[records->count++];
+
+    *record = (struct record){ 0 };
+    return record;
+}
+
+void records_free(struct records *records)
+{
+    free(records->list);
+    *records = (struct records){ 0 };
+}
+
+static void read_header(struct json *json, struct header *header)
+{
+    libsd_slice name;
+
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "revision"))
+            header->revision = json_int64(json);
+        else if (slice_is(name, "raft_term"))
+            header->raft_term = json_uint64(json);
+        else if (slice_is(name, "cluster_id"))
+            header->cluster_id = json_uint64(json);
+        else
+            json_skip(json);
+    }
+}
+
+static void read_kv(struct json *json, libsd_kv *kv)
+{
+    libsd_slice name;
+
+    kv->key.data = kv->value.data = "";
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "key"))
+            kv->key = json_bytes(json);
+        else if (slice_is(name, "value"))
+            kv->value = json_bytes(json);
+        else if (slice_is(name, "create_revision"))
+            kv->create_revision = json_int64(json);
+        else if (slice_is(name, "mod_revision"))
+            kv->mod_revision = json_int64(json);
+        else if (slice_is(name, "version"))
+            kv->version = json_int64(json);
+        else if (slice_is(name, "lease"))
+            kv->lease = json_int64(json);
+        else
+            json_skip(json);
+    }
+    /* Never the case in etcd: a key without name or revision means that we
+     * misunderstand the answer. */
+    if (!json_failed(json) && (kv->key.size == 0 || kv->mod_revision <= 0))
+        json_fail(json, "key without name or revision");
+}
+
+static void read_kvs(struct json *json, struct records *records)
+{
+    json_array(json);
+    while (json_element(json)) {
+        struct record *record = records_add(records);
+
+        if (!record) {
+            json_fail(json, "out of memory");
+            return;
+        }
+        record->type = LIBSD_EVENT_PUT;
+        read_kv(json, &record->kv);
+    }
+}
+
+/* "responses" of a nested transaction: only a range in it says anything. */
+static void read_nested(struct json *json, struct answer *answer, struct txn_result *result)
+{
+    libsd_slice name;
+    libsd_slice field;
+
+    json_array(json);
+    while (json_element(json)) {
+        json_object(json);
+        while (json_member(json, &name)) {
+            if (!slice_is(name, "response_range")) {
+                json_skip(json);
+                continue;
+            }
+            json_object(json);
+            while (json_member(json, &field)) {
+                if (!slice_is(field, "kvs")) {
+                    json_skip(json);
+                    continue;
+                }
+                result->record = answer->records.count;
+                read_kvs(json, &answer->records);
+                result->found = answer->records.count > result->record;
+            }
+        }
+    }
+}
+
+static void read_responses(struct json *json, struct answer *answer)
+{
+    libsd_slice name;
+    libsd_slice field;
+
+    json_array(json);
+    while (json_element(json)) {
+        struct txn_result *result = &answer->results[answer->result_count];
+
+        if (answer->result_count++ == TXN_MAX) {
+            json_fail(json, "too many responses");
+            return;
+        }
+        json_object(json);
+        while (json_member(json, &name)) {
+            if (!slice_is(name, "response_txn")) {
+                json_skip(json);
+                continue;
+            }
+            json_object(json);
+            while (json_member(json, &field)) {
+                if (slice_is(field, "succeeded"))
+                    result->succeeded = json_bool(json);
+                else if (slice_is(field, "responses"))
+                    read_nested(json, answer, result);
+                else
+                    json_skip(json);
+            }
+        }
+    }
+}
+
+/* inner: a keepalive's answer, which is a stream's, has it all in "result". */
+static void read_answer(struct json *json, struct answer *answer, bool inner)
+{
+    libsd_slice name;
+
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "header"))
+            read_header(json, &answer->header);
+        else if (slice_is(name, "kvs"))
+            read_kvs(json, &answer->records);
+        else if (slice_is(name, "more"))
+            answer->more = json_bool(json);
+        else if (slice_is(name, "succeeded"))
+            answer->succeeded = json_bool(json);
+        else if (slice_is(name, "count"))
+            answer->count = json_int64(json);
+        else if (slice_is(name, "deleted"))
+            answer->deleted = json_int64(json);
+        else if (slice_is(name, "ID"))
+            answer->id = json_int64(json);
+        else if (slice_is(name, "TTL"))
+            answer->ttl = json_int64(json);
+        else if (slice_is(name, "token"))
+            answer->token = json_string(json);
+        else if (slice_is(name, "responses"))
+            read_responses(json, answer);
+        else if (!inner && slice_is(name, "result"))
+            read_answer(json, answer, true);
+        else
+            json_skip(json);
+    }
+}
+
+int answer_read(struct buffer *text, struct answer *answer, struct failure *failure)
+{
+    struct json json;
+
+    *answer = (struct answer){ 0 };
+    json_init(&json, text->data ? text->data : (char[]){ "" }, text->size);
+    read_answer(&json, answer, false);
+    json_end(&json);
+    /* All of etcd's answers carry a header; another server's JSON does not. */
+    if (!json_failed(&json) && answer->header.cluster_id == 0)
+        json_fail(&json, "no header");
+    if (!json_failed(&json))
+        return 0;
+    return failure_set(failure, LIBSD_EPROTOCOL, "not etcd's JSON: %s at byte %zu of %zu", json.why,
+                       (size_t)(json.at - json.start), text->size);
+}
+
+static void read_event(struct json *json, struct record *record)
+{
+    libsd_slice name;
+    libsd_slice type;
+
+    record->type = LIBSD_EVENT_PUT;
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "kv")) {
+            read_kv(json, &record->kv);
+        } else if (slice_is(name, "type")) {
+            type = json_string(json);
+            if (slice_is(type, "DELETE"))
+                record->type = LIBSD_EVENT_DELETE;
+            else if (!slice_is(type, "PUT"))
+                json_fail(json, "event of unknown type");
+        } else {
+            json_skip(json);
+        }
+    }
+    if (!json_failed(json) && record->kv.key.size == 0)
+        json_fail(json, "event without key");
+}
+
+static void read_events(struct json *json, struct records *records)
+{
+    json_array(json);
+    while (json_element(json)) {
+        struct record *record = records_add(records);
+
+        if (!record) {
+            json_fail(json, "out of memory");
+            return;
+        }
+        read_event(json, record);
+    }
+}
+
+static void read_watch_result(struct json *json, struct watch_message *message)
+{
+    libsd_slice name;
+
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "header"))
+            read_header(json, &message->header);
+        else if (slice_is(name, "watch_id"))
+            message->watch_id = json_int64(json);
+        else if (slice_is(name, "created"))
+            message->created = json_bool(json);
+        else if (slice_is(name, "canceled"))
+            message->canceled = json_bool(json);
+        else if (slice_is(name, "fragment"))
+            message->fragment = json_bool(json);
+        else if (slice_is(name, "compact_revision"))
+            message->compact_revision = json_int64(json);
+        else if (slice_is(name, "cancel_reason"))
+            message->cancel_reason = json_string(json);
+        else if (slice_is(name, "events"))
+            read_events(json, &message->records);
+        else
+            json_skip(json);
+    }
+}
+
+int watch_message_read(char *line, size_t size, struct watch_message *message,
+                       struct failure *failure)
+{
+    struct json json;
+    libsd_slice name;
+    bool result = false;
+
+    *message = (struct watch_message){ .cancel_reason = { "", 0 } };
+    if (grpc_error_read(line, size, &message->error))
+        return 0;
+    json_init(&json, line, size);
+    json_object(&json);
+    while (json_member(&json, &name)) {
+        if (slice_is(name, "result")) {
+            result = true;
+            read_watch_result(&json, message);
+        } else {
+            json_skip(&json);
+        }
+    }
+    json_end(&json);
+    if (!json_failed(&json) && !result)
+        json_fail(&json, "no result");
+    if (!json_failed(&json))
+        return 0;
+    return failure_set(failure, LIBSD_EPROTOCOL, "not a watch answer: %s at byte %zu of %zu",
+                       json.why, (size_t)(json.at - json.start), size);
+}
+
+/* The smallest key behind all keys with the prefix: its last byte plus one,
+ * after dropping bytes 0xff; "\0", which etcd reads as "no end", if none is
+ * left. */
+static void range_end(struct buffer *body, libsd_slice prefix)
+{
+    struct buffer end = { 0 };
+
+    buffer_add(&end, prefix.data, prefix.size);
+    while (end.size && (unsigned char)end.data[end.size - 1] == 0xff)
+        end.size--;
+    if (end.size)
+        end.data[end.size - 1]++;
+    else
+        buffer_add(&end, "", 1);
+    body->failed |= end.failed;
+    if (!end.failed)
+        buffer_base64(body, libsd_bytes(end.data, end.size));
+    buffer_free(&end);
+}
+
+void message_range(struct buffer *body, libsd_slice from, libsd_slice key, bool prefix)
+{
+    buffer_text(body, "\"key\":");
+    buffer_base64(body, from.size ? from : libsd_bytes("", 1));
+    if (prefix) {
+        buffer_text(body, ",\"range_end\":");
+        range_end(body, key);
+    }
+}
+
+void message_key(struct buffer *body, libsd_slice key, bool prefix)
+{
+    message_range(body, key, key, prefix);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * etcd's messages in the JSON of its gateway: reading answers and writing the
+ * parts that requests share.
+ *
+ * The gateway writes 64-bit numbers as strings and leaves out every field
+ * whose value is zero, so a missing field reads as zero here.  Fields nobody
+ * knows are skipped: later etcd versions add some.
+ */
+#ifndef LIBSD_MESSAGE_H
+#define LIBSD_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "libsd.h"
+#include "util.h"
+
+/* A key with what became of it.  type is an enum libsd_event_type; queues add
+ * events without a key, whose revision is in kv.mod_revision and whose detail
+ * is in kv.value. */
+struct record {
+    libsd_kv kv;
+    int type;
+    int error;
+};
+
+struct records {
+    struct record *list;
+    size_t count;
+    size_t capacity;
+};
+
+/* Appends a zeroed record; NULL when out of memory. */
+struct record *records_add(struct records *records);
+void records_free(struct records *records);
+
+struct header {
+    uint64_t cluster_id;
+    uint64_t raft_term;
+    int64_t revision;
+};
+
+/* An error as the gateway words it: a gRPC code and a text.  code 0: none. */
+struct grpc_error {
+    int code;
+    char text[160];
+};
+
+enum grpc_code {
+    GRPC_CANCELED = 1,
+    GRPC_UNKNOWN = 2,
+    GRPC_INVALID_ARGUMENT = 3,
+    GRPC_DEADLINE_EXCEEDED = 4,
+    GRPC_NOT_FOUND = 5,
+    GRPC_PERMISSION_DENIED = 7,
+    GRPC_RESOURCE_EXHAUSTED = 8,
+    GRPC_FAILED_PRECONDITION = 9,
+    GRPC_ABORTED = 10,
+    GRPC_OUT_OF_RANGE = 11,
+    GRPC_INTERNAL = 13,
+    GRPC_UNAVAILABLE = 14,
+    GRPC_UNAUTHENTICATED = 16
+};
+
+#define TXN_MAX 128 /* etcd's default --max-txn-ops */
+
+/* What one operation of a transaction did. */
+struct txn_result {
+    bool succeeded; /* of a nested transaction */
+    bool found;     /* its failure branch read a key: records.list[record] */
+    size_t record;
+};
+
+/* The fields of all unary answers we ask for, in one. */
+struct answer {
+    struct header header;
+    struct records records; /* kvs, at the top or in txn responses */
+    bool more;
+    bool succeeded;
+    int64_t count;
+    int64_t deleted;
+    int64_t id;
+    int64_t ttl;
+    libsd_slice token;
+    struct txn_result results[TXN_MAX];
+    size_t result_count;
+};
+
+/* Reads an answer; what it says lies in text, which is decoded in place.
+ * Returns 0 or LIBSD_EPROTOCOL or LIBSD_ENOMEM, filling failure.  Free the
+ * answer's records in any case. */
+int answer_read(struct buffer *text, struct answer *answer, struct failure *failure);
+
+/* One line of a watch stream. */
+struct watch_message {
+    struct header header;
+    int64_t watch_id;
+    bool created;
+    bool canceled;
+    bool fragment;
+    int64_t compact_revision;
+    libsd_slice cancel_reason;
+    struct records records;
+    struct grpc_error error;
+};
+
+int watch_message_read(char *line, size_t size, struct watch_message *message,
+                       struct failure *failure);
+
+/* Whether text is an error in any of the gateway's three shapes: the code is
+ * in code, error.grpc_code or error.code.  Leaves text as it is. */
+bool grpc_error_read(const char *text, size_t size, struct grpc_error *error);
+
+/* The LIBSD_E* for an error, filling failure with etcd's words. */
+int grpc_error_classify(const struct grpc_error *error, struct failure *failure);
+
+/* Whether another try, elsewhere or later, may help. */
+bool grpc_error_is_transient(const struct grpc_error *error);
+
+/* Whether a new token helps. */
+bool grpc_error_wants_token(const struct grpc_error *error);
+
+/* Appends "key":"from" and, for a prefix, ,"range_end":"...", the end of the
+ * keys that begin with key.  from is key on a first page.  An empty prefix
+ * stands for every key. */
+void message_range(struct buffer *body, libsd_slice from, libsd_slice key, bool prefix);
+void message_key(struct buffer *body, libsd_slice key, bool prefix);
+
+#endif

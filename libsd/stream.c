@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The connection of the watch stream: opened, kept alive, given up and opened
+ * again.  What goes over it is subscription.c's.
+ *
+ * A stopped etcd behind an open socket keeps TCP content, so the stream asks
+ * for a sign of life when it is silent: a progress request, and if that brings
+ * nothing (later versions answer it only when all watches are in step) a watch
+ * that can't be, which every version refuses at once.
+ */
+#include "stream.h"
+
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define CREATED_NS (3 * S)     /* for the answer to a new watch */
+#define SILENCE_NS (5 * S)     /* then the first sign of life is asked for */
+#define PROBE_NS   (2500 * MS) /* for an answer to each */
+#define PROBES     2
+#define STABLE_NS  (5 * S) /* a connection that lived so long begins back-off anew */
+
+static size_t read_body(char *to, size_t size, size_t count, void *arg)
+{
+    struct stream *stream = arg;
+    size_t left = stream->out.size - stream->sent;
+
+    size *= count;
+    if (left == 0) {
+        stream->read_paused = true;
+        return CURL_READFUNC_PAUSE;
+    }
+    if (size > left)
+        size = left;
+    memcpy(to, stream->out.data + stream->sent, size);
+    stream->sent += size;
+    if (stream->sent == stream->out.size)
+        stream->sent = stream->out.size = 0;
+    return size;
+}
+
+/* Only gathers: what a message leads to may end the transfer, which curl does
+ * not allow from here. */
+static size_t write_answer(char *data, size_t size, size_t count, void *arg)
+{
+    struct stream *stream = arg;
+    int rc = lines_add(&stream->lines, data, size * count);
+
+    stream->heard_ns = now_ns();
+    stream->probes = 0;
+    if (rc == 0)
+        return size * count;
+    stream->broken = rc;
+    return 0;
+}
+
+void stream_send(struct libsd *sd)
+{
+    struct stream *stream = &sd->stream;
+
+    if (stream->out.failed) {
+        struct failure failure;
+
+        failure_set(&failure, LIBSD_ENOMEM, "out of memory");
+        stream_fail(sd, &failure);
+    } else if (stream->read_paused && stream->transfer.easy) {
+        stream->read_paused = false;
+        curl_easy_pause(stream->transfer.easy, CURLPAUSE_CONT);
+    }
+}
+
+/* Back to nothing but the list of subscriptions. */
+static void reset(struct stream *stream)
+{
+    transfer_stop(&stream->transfer);
+    timer_stop(&stream->timer);
+    auth_cancel(&stream->wait);
+    call_cancel(&stream->check);
+    buffer_free(&stream->out);
+    lines_free(&stream->lines);
+    stream_reset_slots(stream);
+    stream->sent = 0;
+    stream->read_paused = false;
+    stream->broken = 0;
+    stream->probes = 0;
+}
+
+void stream_close(struct libsd *sd)
+{
+    reset(&sd->stream);
+    sd->stream.state = STREAM_IDLE;
+}
+
+/* ---- opening ------------------------------------------------------------ */
+
+static void arm(struct libsd *sd)
+{
+    struct stream *stream = &sd->stream;
+    int64_t due = stream->heard_ns + SILENCE_NS + (int64_t)stream->probes * PROBE_NS;
+    int64_t begun = stream->created_ns > stream->heard_ns ? stream->created_ns : stream->heard_ns;
+
+    if (stream->creating && begun + CREATED_NS < due)
+        due = begun + CREATED_NS;
+    timer_start(&sd->loop, &stream->timer, due - now_ns());
+}
+
+static void stream_done(struct transfer *transfer, CURLcode result, long status);
+
+static void stream_open(struct libsd *sd)
+{
+    struct stream *stream = &sd->stream;
+    struct http_request request = {
+        .options = &sd->options,
+        .url = sd->endpoints.urls[sd->endpoints.current],
+        .api = sd->endpoints.api,
+        .path = "/watch",
+        .needs_leader = true, /* else a member that lost its leader is silent */
+    };
+    struct subscription *subscription;
+    struct failure failure;
+
+    reset(stream);
+    stream->state = STREAM_WAITING;
+    if (queue_is_full(sd) || !auth_ready(sd, &stream->wait))
+        return;
+    request.token = sd->auth.token;
+    stream->state = STREAM_OPENING;
+    stream->endpoint = sd->endpoints.current;
+    stream->api = sd->endpoints.api;
+    stream->opened_ns = stream->heard_ns = stream->created_ns = now_ns();
+    stream->transfer.done = stream_done;
+    TAILQ_FOREACH(subscription, &stream->subscriptions, link)
+    {
+        if (subscription->state == SUBSCRIPTION_WANTED)
+            stream_create(sd, subscription);
+    }
+    if (stream->out.failed || transfer_start_stream(&sd->loop, &stream->transfer, &request,
+                                                    read_body, write_answer, stream) < 0) {
+        failure_set(&failure, LIBSD_ENOMEM, "out of memory");
+        stream_fail(sd, &failure);
+        return;
+    }
+    arm(sd);
+}
+
+static void token_ready(struct auth_wait *wait, const struct failure *failure)
+{
+    struct libsd *sd = container_of(wait, struct libsd, stream.wait);
+
+    if (failure)
+        stream_fail(sd, failure);
+    else
+        stream_open(sd);
+}
+
+void stream_drained(struct libsd *sd)
+{
+    struct stream *stream = &sd->stream;
+
+    if (stream->state == STREAM_WAITING && !stream->timer.due_ns && !stream->wait.queued)
+        stream_open(sd);
+}
+
+/* ---- ending ------------------------------------------------------------- */
+
+/* Everybody's watch is gone with the connection. */
+static void all_wanted(struct libsd *sd, const struct failure *failure)
+{
+    struct subscription *subscription = TAILQ_FIRST(&sd->stream.subscriptions);
+
+    while (subscription) {
+        struct subscription *next = TAILQ_NEXT(subscription, link);
+
+        if (subscription->state != SUBSCRIPTION_RESTING)
+            subscription->state = SUBSCRIPTION_WANTED;
+        if (failure)
+            subscription->on_down(subscription, failure); /* may leave */
+        subscription = next;
+    }
+}
+
+void stream_fail(struct libsd *sd, const struct failure *failure)
+{
+    struct stream *stream = &sd->stream;
+    struct failure copy = *failure;
+
+    if (stream->state == STREAM_OPEN && now_ns() - stream->opened_ns > STABLE_NS)
+        stream->failures = 0;
+    if (stream->transfer.easy)
+        endpoints_failed(&sd->endpoints, stream->endpoint);
+    reset(stream);
+    stream->state = STREAM_WAITING;
+    handle_background(sd, &copy);
+    handle_log(sd, stream->failures ? LIBSD_LOG_DEBUG : LIBSD_LOG_WARNING, "watch stream: %s",
+               copy.text);
+    timer_start(&sd->loop, &stream->timer, backoff_ns(stream->failures++));
+    all_wanted(sd, &copy);
+}
+
+/* The reader of events is behind: etcd keeps the history, so stop reading and
+ * go on from the resume points when it has caught up. */
+static void suspend(struct libsd *sd)
+{
+    handle_log(sd, LIBSD_LOG_WARNING, "callbacks are too slow: watching is suspended");
+    reset(&sd->stream);
+    sd->stream.state = STREAM_WAITING;
+    all_wanted(sd, NULL);
+}
+
+/* Words the end of the connection. */
+static void describe_end(struct libsd *sd, CURLcode result, long status, struct failure *failure)
+{
+    struct stream *stream = &sd->stream;
+    const char *url = sd->endpoints.urls[stream->endpoint];
+    struct grpc_error error;
+    char *rest;
+    size_t size;
+
+    lines_rest(&stream->lines, &rest, &size);
+    if (stream->broken) {
+        failure_set(failure, stream->broken, "%s: watch answer without end", url);
+    } else if (grpc_error_read(rest, size, &error)) {
+        int code = grpc_error_classify(&error, failure);
+        struct failure cause = *failure;
+
+        if (grpc_error_wants_token(&error))
+            auth_forget(sd);
+        failure_set(failure, code, "%s: %s", url, cause.text);
+    } else if (result != CURLE_OK) {
+        http_outcome(result, failure, url, stream->transfer.error);
+    } else {
+        if (status == 404)
+            endpoints_next_api(&sd->endpoints, stream->api);
+        failure_set(failure, status == 200 ? LIBSD_EUNAVAILABLE : LIBSD_EPROTOCOL,
+                    "%s: watch ended with HTTP %ld: %.*s", url, status,
+                    size < 120 ? (int)size : 120, rest ? rest : "");
+    }
+}
+
+static void stream_done(struct transfer *transfer, CURLcode result, long status)
+{
+    struct libsd *sd = container_of(transfer, struct libsd, stream.transfer);
+    struct stream *stream = &sd->stream;
+    struct failure failure;
+
+    stream_turn(sd);
+    if (stream->state != STREAM_OPENING && stream->state != STREAM_OPEN)
+        return;
+    describe_end(sd, result, status, &failure);
+    endpoints_failed(&sd->endpoints, stream->endpoint);
+    stream_fail(sd, &failure);
+}
+
+/* ---- while open --------------------------------------------------------- */
+
+static void tick(struct timer *timer)
+{
+    struct libsd *sd = container_of(timer, struct libsd, stream.timer);
+    struct stream *stream = &sd->stream;
+    const char *url = sd->endpoints.urls[stream->endpoint];
+    int64_t now = now_ns();
+    struct failure failure;
+
+    if (stream->state == STREAM_WAITING) {
+        stream_open(sd);
+        return;
+    }
+    if (stream->creating && now >= stream->heard_ns + CREATED_NS &&
+        now >= stream->created_ns + CREATED_NS) {
+        failure_set(&failure, LIBSD_ETIMEDOUT, "%s: no answer to a new watch", url);
+        stream_fail(sd, &failure);
+        return;
+    }
+    if (now >= stream->heard_ns + SILENCE_NS + (int64_t)stream->probes * PROBE_NS) {
+        if (stream->probes == PROBES) {
+            failure_set(&failure, LIBSD_ETIMEDOUT, "%s: no sign of life on the watch", url);
+            stream_fail(sd, &failure);
+            return;
+        }
+        if (stream->probes++ == 0)
+            buffer_text(&stream->out, "{\"progress_request\":{}}\n");
+        else
+            stream_ask_probe(sd);
+        stream_send(sd);
+        if (stream->state == STREAM_WAITING)
+            return;
+    }
+    arm(sd);
+}
+
+void stream_turn(struct libsd *sd)
+{
+    struct stream *stream = &sd->stream;
+    char *line;
+    size_t size;
+
+    /* A message may end the stream, which leaves no lines. */
+    while (lines_next(&stream->lines, &line, &size)) {
+        struct buffer copy = { 0 };
+
+        buffer_add(&copy, line, size);
+        if (copy.failed) {
+            struct failure failure;
+
+            failure_set(&failure, LIBSD_ENOMEM, "out of memory");
+            stream_fail(sd, &failure);
+            return;
+        }
+        if (size)
+            stream_message(sd, &copy);
+        buffer_free(&copy);
+    }
+    /* Do not keep the room of one huge message for ever. */
+    if (stream->lines.size == 0 && stream->lines.capacity > 16 * LINES_FIRST)
+        lines_free(&stream->lines);
+    if ((stream->state == STREAM_OPENING || stream->state == STREAM_OPEN) && queue_is_full(sd))
+        suspend(sd);
+}
+
+void stream_init(struct libsd *sd)
+{
+    struct stream *stream = &sd->stream;
+
+    TAILQ_INIT(&stream->subscriptions);
+    stream->timer.fire = tick;
+    stream->wait.ready = token_ready;
+    stream->check.sd = sd;
+}
+
+void stream_free(struct libsd *sd)
+{
+    reset(&sd->stream);
+    free(sd->stream.slots);
+}
+
+/* ---- subscriptions come and go ------------------------------------------ */
+
+void stream_subscribe(struct libsd *sd, struct subscription *subscription)
+{
+    struct stream *stream = &sd->stream;
+
+    subscription->sd = sd;
+    subscription->state = SUBSCRIPTION_WANTED;
+    subscription->seen = subscription->delivered = 0;
+    subscription->refusals = 0;
+    TAILQ_INSERT_TAIL(&stream->subscriptions, subscription, link);
+    switch (stream->state) {
+    case STREAM_IDLE:
+        /* Not at once: many come together, and nobody expects a failure from
+         * inside this call. */
+        stream->state = STREAM_WAITING;
+        timer_start(&sd->loop, &stream->timer, 0);
+        break;
+    case STREAM_WAITING:
+        break;
+    case STREAM_OPENING:
+    case STREAM_OPEN:
+        stream_create(sd, subscription);
+        if (!stream->out.failed)
+            stream_send(sd);
+        arm(sd);
+        break;
+    }
+}

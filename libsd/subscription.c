@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What goes over the watch stream: watches asked for and cancelled, and the
+ * messages that come back.
+ *
+ * Resume points: behind a whole message the revision after its last event; as
+ * long as fragments come the last event's own revision, since etcd cuts inside
+ * a revision; a progress notice's revision plus one.  header.revision of a
+ * message with events is the store's, not theirs.
+ */
+#include <stdlib.h>
+
+#include "internal.h"
+#include "json.h"
+#include "stream.h"
+
+#define RESTING_MIN_NS (1 * S)
+#define RESTING_MAX_NS (30 * S)
+
+/* ---- slots -------------------------------------------------------------- */
+
+void stream_reset_slots(struct stream *stream)
+{
+    stream->slot_count = stream->free_slot = 0;
+    stream->first_asked = stream->last_asked = SIZE_MAX;
+    stream->probe_asked = false;
+    stream->creating = 0;
+}
+
+static bool slot_reserve(struct stream *stream)
+{
+    size_t capacity = stream->slot_capacity ? stream->slot_capacity * 2 : 16;
+    struct slot *slots;
+
+    if (stream->slot_count < stream->slot_capacity)
+        return true;
+    slots = reallocarray(stream->slots, capacity, sizeof *slots);
+    if (!slots)
+        return false;
+    stream->slots = slots;
+    stream->slot_capacity = capacity;
+    return true;
+}
+
+/* A free slot's number, 0 when out of memory. */
+static size_t slot_take(struct stream *stream)
+{
+    size_t slot = stream->free_slot;
+
+    if (slot) {
+        stream->free_slot = stream->slots[slot].next;
+        return slot;
+    }
+    if (!slot_reserve(stream))
+        return 0;
+    if (stream->slot_count == 0)
+        stream->slots[stream->slot_count++] = (struct slot){ 0 };
+    if (!slot_reserve(stream))
+        return 0;
+    return stream->slot_count++;
+}
+
+static void slot_give(struct stream *stream, size_t slot)
+{
+    stream->slots[slot] = (struct slot){ .next = stream->free_slot };
+    stream->free_slot = slot;
+}
+
+static void asked_push(struct stream *stream, size_t slot)
+{
+    stream->slots[slot].next = SIZE_MAX;
+    if (stream->last_asked == SIZE_MAX)
+        stream->first_asked = slot;
+    else
+        stream->slots[stream->last_asked].next = slot;
+    stream->last_asked = slot;
+    stream->created_ns = now_ns();
+}
+
+/* The watch that an answer is about; SIZE_MAX if we asked for none. */
+static size_t asked_pop(struct stream *stream)
+{
+    size_t slot = stream->first_asked;
+
+    if (slot == SIZE_MAX)
+        return slot;
+    stream->first_asked = stream->slots[slot].next;
+    if (stream->first_asked == SIZE_MAX)
+        stream->last_asked = SIZE_MAX;
+    if (slot == 0)
+        stream->probe_asked = false;
+    return slot;
+}
+
+/* ---- asking ------------------------------------------------------------- */
+
+void stream_create(struct libsd *sd, struct subscription *subscription)
+{
+    struct stream *stream = &sd->stream;
+    struct buffer *out = &stream->out;
+    size_t slot = slot_take(stream);
+
+    if (!slot) {
+        out->failed = true;
+        return;
+    }
+    stream->slots[slot].subscription = subscription;
+    asked_push(stream, slot);
+    subscription->slot = slot;
+    subscription->state = SUBSCRIPTION_CREATING;
+    subscription->seen = 0;
+    stream->creating++;
+    buffer_text(out, "{\"create_request\":{");
+    message_key(out, subscription->key, subscription->prefix);
+    if (subscription->next)
+        buffer_format(out, ",\"start_revision\":\"%lld\"", (long long)subscription->next);
+    buffer_format(out, ",\"fragment\":true,\"progress_notify\":true,\"watch_id\":\"%zu\"}}\n",
+                  slot);
+}
+
+void stream_ask_probe(struct libsd *sd)
+{
+    struct stream *stream = &sd->stream;
+
+    if (stream->probe_asked || stream->slot_count == 0)
+        return;
+    stream->probe_asked = true;
+    asked_push(stream, 0);
+    /* The range from "\2" to "\1" is empty, which etcd does not watch. */
+    buffer_text(&stream->out, "{\"create_request\":{\"key\":\"Ag==\",\"range_end\":\"AQ==\"}}\n");
+}
+
+/* Takes a subscription off its slot.  The slot stays taken until etcd confirms,
+ * if it was to be told. */
+static void detach(struct libsd *sd, struct subscription *subscription, bool tell)
+{
+    struct stream *stream = &sd->stream;
+
+    timer_stop(&subscription->timer);
+    if (subscription->state == SUBSCRIPTION_CREATING)
+        stream->creating--;
+    if (subscription->state != SUBSCRIPTION_CREATING && subscription->state != SUBSCRIPTION_LIVE)
+        return;
+    stream->slots[subscription->slot].subscription = NULL;
+    if (tell) {
+        buffer_format(&stream->out, "{\"cancel_request\":{\"watch_id\":\"%zu\"}}\n",
+                      subscription->slot);
+        if (!stream->out.failed)
+            stream_send(sd);
+    } else {
+        slot_give(stream, subscription->slot);
+    }
+}
+
+static void leave(struct libsd *sd, struct subscription *subscription, bool tell)
+{
+    if (subscription->state == SUBSCRIPTION_NONE)
+        return;
+    detach(sd, subscription, tell);
+    TAILQ_REMOVE(&sd->stream.subscriptions, subscription, link);
+    subscription->state = SUBSCRIPTION_NONE;
+    if (TAILQ_EMPTY(&sd->stream.subscriptions))
+        stream_close(sd);
+}
+
+void stream_unsubscribe(struct libsd *sd, struct subscription *subscription)
+{
+    leave(sd, subscription, true);
+}
+
+static void lost(struct libsd *sd, struct subscription *subscription, bool tell,
+                 const struct failure *failure)
+{
+    leave(sd, subscription, tell);
+    subscription->on_lost(subscription, failure);
+}
+
+/* ---- is it still the same store? ---------------------------------------- */
+
+static void check_done(struct call *call, struct buffer *text)
+{
+    struct libsd *sd = call->sd;
+    struct stream *stream = &sd->stream;
+    struct subscription *subscription;
+    struct failure failure = call->failure;
+    struct answer answer = { 0 };
+    bool replaced;
+
+    if (failure.code < 0 || answer_read(text, &answer, &failure) < 0) {
+        records_free(&answer.records);
+        stream_fail(sd, &failure); /* and with the next connection, ask again */
+        return;
+    }
+    records_free(&answer.records);
+    replaced = answer.header.cluster_id != stream->cluster_id ||
+               answer.header.raft_term < stream->raft_term;
+    stream->cluster_id = answer.header.cluster_id;
+    stream->raft_term = answer.header.raft_term;
+    failure_set(&failure, LIBSD_ECOMPACTED, "the store was replaced; it is at revision %lld now",
+                (long long)answer.header.revision);
+    subscription = TAILQ_FIRST(&stream->subscriptions);
+    while (subscription) {
+        struct subscription *next = TAILQ_NEXT(subscription, link);
+
+        if (subscription->state == SUBSCRIPTION_LIVE &&
+            (replaced || subscription->next - 1 > answer.header.revision))
+            lost(sd, subscription, true, &failure);
+        subscription = next;
+    }
+}
+
+/* A revision or term lower than what we knew may be a member that lags behind,
+ * or a store that was wiped or restored, whose ids can be the same.  Only a
+ * linearizable answer tells. */
+static void check_store(struct libsd *sd, const struct header *header,
+                        const struct subscription *subscription)
+{
+    struct stream *stream = &sd->stream;
+    struct call *call = &stream->check;
+
+    if (stream->cluster_id == 0)
+        stream->cluster_id = header->cluster_id;
+    if (header->cluster_id == stream->cluster_id && header->raft_term >= stream->raft_term &&
+        header->revision >= subscription->next - 1) {
+        stream->raft_term = header->raft_term;
+        return;
+    }
+    if (call->active)
+        return;
+    call->path = "/kv/range";
+    call->flags = 0;
+    call->deadline_ns = now_ns() + 5 * S;
+    call->done = check_done;
+    buffer_text(&call->body, "{");
+    message_key(&call->body, subscription->key, subscription->prefix);
+    buffer_text(&call->body, ",\"limit\":\"1\",\"keys_only\":true}");
+    call_start(call);
+}
+
+/* ---- messages ----------------------------------------------------------- */
+
+static void rested(struct timer *timer)
+{
+    struct subscription *subscription = container_of(timer, struct subscription, timer);
+    struct libsd *sd = subscription->sd;
+
+    subscription->state = SUBSCRIPTION_WANTED;
+    if (sd->stream.state != STREAM_OPENING && sd->stream.state != STREAM_OPEN)
+        return;
+    stream_create(sd, subscription);
+    stream_send(sd);
+}
+
+/* etcd ended or refused one watch; the connection is fine. */
+static void refused(struct libsd *sd, struct subscription *subscription,
+                    const struct watch_message *message)
+{
+    struct grpc_error error = { .code = GRPC_UNKNOWN };
+    struct failure failure;
+    int64_t delay = RESTING_MAX_NS;
+    libsd_slice reason = message->cancel_reason;
+    int size = reason.size < sizeof error.text ? (int)reason.size : (int)sizeof error.text - 1;
+
+    memcpy(error.text, reason.data, (size_t)size);
+    if (grpc_error_wants_token(&error)) {
+        auth_forget(sd);
+        failure_set(&failure, LIBSD_EAUTH, "watch refused: %s", error.text);
+        stream_fail(sd, &failure); /* the token belongs to the connection */
+        return;
+    }
+    if (message->compact_revision || reason.size == 0 || strstr(error.text, "compacted")) {
+        failure_set(&failure, LIBSD_ECOMPACTED, "revisions below %lld are compacted",
+                    (long long)message->compact_revision);
+        lost(sd, subscription, false, &failure);
+        return;
+    }
+    failure_set(&failure, strstr(error.text, "permission denied") ? LIBSD_EDENIED : LIBSD_EREFUSED,
+                "watch refused: %s", error.text);
+    detach(sd, subscription, false);
+    subscription->state = SUBSCRIPTION_RESTING;
+    if (subscription->refusals < 5)
+        delay = RESTING_MIN_NS << subscription->refusals++;
+    subscription->timer.fire = rested;
+    timer_start(&sd->loop, &subscription->timer, jitter(delay));
+    handle_background(sd, &failure);
+    subscription->on_down(subscription, &failure);
+}
+
+static void created(struct libsd *sd, struct watch_message *message)
+{
+    struct stream *stream = &sd->stream;
+    size_t slot = asked_pop(stream);
+    struct subscription *subscription;
+    struct failure failure;
+
+    /* Answers come in order; anything else means that we lost track. */
+    if (slot == SIZE_MAX || (message->watch_id != -1 && (size_t)message->watch_id != slot)) {
+        failure_set(&failure, LIBSD_EPROTOCOL, "watch %lld was created, but not asked for",
+                    (long long)message->watch_id);
+        stream_fail(sd, &failure);
+        return;
+    }
+    subscription = stream->slots[slot].subscription;
+    if (message->canceled) {
+        if (subscription)
+            refused(sd, subscription, message);
+        else if (slot)
+            slot_give(stream, slot);
+        return;
+    }
+    stream->state = STREAM_OPEN;
+    if (!subscription)
+        return; /* cancelled meanwhile */
+    stream->creating--;
+    subscription->state = SUBSCRIPTION_LIVE;
+    subscription->refusals = 0;
+    if (subscription->next == 0)
+        subscription->next = message->header.revision + 1;
+    else
+        check_store(sd, &message->header, subscription);
+    subscription->on_live(subscription);
+}
+
+/* Drops what was delivered before and moves the resume point. */
+static void advance(struct subscription *subscription, struct records *records, bool fragment)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < records->count; i++) {
+        const struct record *record = &records->list[i];
+
+        if (record->kv.mod_revision < subscription->next)
+            continue;
+        if (record->kv.mod_revision > subscription->next) {
+            subscription->next = record->kv.mod_revision;
+            subscription->seen = subscription->delivered = 0;
+        }
+        if (++subscription->seen <= subscription->delivered)
+            continue;
+        subscription->delivered = subscription->seen;
+        records->list[kept++] = *record;
+    }
+    /* A message of nothing but old events says nothing about newer ones. */
+    if (!fragment && subscription->seen) {
+        subscription->next++;
+        subscription->seen = subscription->delivered = 0;
+    }
+    records->count = kept;
+}
+
+static void deliver(struct libsd *sd, struct subscription *subscription,
+                    struct watch_message *message, struct buffer *line)
+{
+    int64_t next = subscription->next;
+    unsigned delivered = subscription->delivered;
+    struct failure failure;
+
+    if (message->records.count == 0) {
+        /* A progress notice: up to its revision nothing is missing. */
+        if (subscription->delivered == 0 && message->header.revision >= next)
+            subscription->next = message->header.revision + 1;
+        return;
+    }
+    advance(subscription, &message->records, message->fragment);
+    if (message->records.count == 0 ||
+        subscription->on_events(subscription, &message->records, line, !message->fragment))
+        return;
+    subscription->next = next;
+    subscription->delivered = delivered;
+    failure_set(&failure, LIBSD_ENOMEM, "out of memory");
+    stream_fail(sd, &failure);
+}
+
+static void dispatch(struct libsd *sd, struct watch_message *message, struct buffer *line)
+{
+    struct stream *stream = &sd->stream;
+    struct subscription *subscription = NULL;
+    size_t slot = (size_t)message->watch_id;
+
+    if (message->created) {
+        created(sd, message);
+        return;
+    }
+    if (message->watch_id <= 0 || slot >= stream->slot_count)
+        return; /* the answer to a progress request */
+    subscription = stream->slots[slot].subscription;
+    if (message->canceled) {
+        if (subscription)
+            refused(sd, subscription, message);
+        else
+            slot_give(stream, slot);
+    } else if (subscription && subscription->state == SUBSCRIPTION_LIVE) {
+        deliver(sd, subscription, message, line);
+    }
+}
+
+void stream_message(struct libsd *sd, struct buffer *line)
+{
+    struct watch_message message;
+    struct failure failure;
+
+    if (watch_message_read(line->data, line->size, &message, &failure) < 0) {
+        stream_fail(sd, &failure);
+    } else if (message.error.code) {
+        if (grpc_error_wants_token(&message.error))
+            auth_forget(sd);
+        grpc_error_classify(&message.error, &failure);
+        stream_fail(sd, &failure);
+    } else {
+        dispatch(sd, &message, line);
+    }
+    records_free(&message.records);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The application's watches: from subscription to callback.
+ */
+#include "watch.h"
+
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define KEY_MAX ((size_t)1 << 20)
+
+/* On the dispatcher. */
+static void watch_deliver(struct owner *owner, const struct record *record)
+{
+    struct libsd_watch *watch = container_of(owner, struct libsd_watch, owner);
+    bool has_key = record->type == LIBSD_EVENT_PUT || record->type == LIBSD_EVENT_DELETE;
+    const libsd_event event = {
+        .type = record->type,
+        .error = record->error,
+        .kv = has_key ? &record->kv : NULL,
+        .revision = record->kv.mod_revision,
+        .detail = has_key ? NULL : record->kv.value.data,
+    };
+
+    watch->callback(&event, watch->arg);
+}
+
+static void watch_free(struct owner *owner)
+{
+    struct libsd_watch *watch = container_of(owner, struct libsd_watch, owner);
+
+    free(watch->key);
+    free(watch);
+}
+
+/* ---- I/O thread --------------------------------------------------------- */
+
+bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error,
+                const char *detail)
+{
+    struct item *item = item_new(&watch->owner);
+
+    if (!item || !item_note(item, type, revision, error, detail)) {
+        item_free(item);
+        return false;
+    }
+    queue_add(watch->sd, item);
+    return true;
+}
+
+void watch_down(struct libsd_watch *watch, const struct failure *failure)
+{
+    if (watch->sight == SIGHT_DISCONNECTED)
+        return;
+    if (watch_note(watch, LIBSD_EVENT_DISCONNECTED, 0, failure->code, failure->text))
+        watch->sight = SIGHT_DISCONNECTED;
+}
+
+static void on_live(struct subscription *subscription)
+{
+    struct libsd_watch *watch = container_of(subscription, struct libsd_watch, subscription);
+
+    if (watch->sight != SIGHT_CONNECTED && watch_note(watch, LIBSD_EVENT_CONNECTED, 0, 0, NULL))
+        watch->sight = SIGHT_CONNECTED;
+    if (watch->flags & LIBSD_WATCH_LIST)
+        follow_live(watch);
+}
+
+static bool on_events(struct subscription *subscription, struct records *records,
+                      struct buffer *text, bool complete)
+{
+    struct libsd_watch *watch = container_of(subscription, struct libsd_watch, subscription);
+    struct item *item = item_new(&watch->owner);
+    int64_t revision = records->list[records->count - 1].kv.mod_revision;
+
+    if (!item)
+        return false;
+    item->records = *records;
+    if (complete && !item_note(item, LIBSD_EVENT_COMMIT, revision, 0, NULL)) {
+        item->records = (struct records){ 0 };
+        item_free(item);
+        return false;
+    }
+    item->text = *text;
+    *records = (struct records){ 0 };
+    *text = (struct buffer){ 0 };
+    queue_add(watch->sd, item);
+    return true;
+}
+
+static void on_down(struct subscription *subscription, const struct failure *failure)
+{
+    struct libsd_watch *watch = container_of(subscription, struct libsd_watch, subscription);
+
+    watch_down(watch, failure);
+    /* What could not be read may have been events, and may be unreadable the
+     * next time, too. */
+    if ((watch->flags & LIBSD_WATCH_LIST) &&
+        (failure->code == LIBSD_EPROTOCOL || failure->code == LIBSD_ETOOBIG)) {
+        stream_unsubscribe(watch->sd, subscription);
+        follow_again(watch);
+    }
+}
+
+static void on_lost(struct subscription *subscription, const struct failure *failure)
+{
+    struct libsd_watch *watch = container_of(subscription, struct libsd_watch, subscription);
+
+    if (watch->flags & LIBSD_WATCH_LIST) {
+        handle_log(watch->sd, LIBSD_LOG_INFO, "listing again: %s", failure->text);
+        follow_again(watch);
+    } else {
+        watch_note(watch, LIBSD_EVENT_ENDED, 0, failure->code, failure->text);
+    }
+}
+
+static void watch_start(struct task *task)
+{
+    struct libsd_watch *watch = container_of(task, struct libsd_watch, start);
+
+    LIST_INSERT_HEAD(&watch->sd->watches, watch, link);
+    if (watch->flags & LIBSD_WATCH_LIST)
+        follow_start(watch);
+    else
+        stream_subscribe(watch->sd, &watch->subscription);
+}
+
+static void watch_stop(struct task *task)
+{
+    struct libsd_watch *watch = container_of(task, struct libsd_watch, stop);
+
+    follow_stop(watch);
+    stream_unsubscribe(watch->sd, &watch->subscription);
+    LIST_REMOVE(watch, link);
+    owner_drop(&watch->owner);
+}
+
+void watches_drained(struct libsd *sd)
+{
+    struct libsd_watch *watch;
+
+    LIST_FOREACH(watch, &sd->watches, link)
+    follow_drained(watch);
+}
+
+void watches_end(struct libsd *sd)
+{
+    struct libsd_watch *watch;
+
+    while ((watch = LIST_FIRST(&sd->watches)))
+        watch_stop(&watch->stop);
+}
+
+/* ---- application -------------------------------------------------------- */
+
+static struct libsd_watch *watch_new(libsd *sd, libsd_slice key)
+{
+    struct libsd_watch *watch = calloc(1, sizeof *watch);
+
+    if (!watch)
+        return NULL;
+    watch->key = malloc(key.size);
+    if (!watch->key) {
+        free(watch);
+        return NULL;
+    }
+    memcpy(watch->key, key.data, key.size);
+    watch->key_size = key.size;
+    watch->sd = sd;
+    watch->start.run = watch_start;
+    watch->stop.run = watch_stop;
+    owner_init(&watch->owner, watch_deliver, watch_free);
+    watch->subscription.key = libsd_bytes(watch->key, key.size);
+    watch->subscription.on_live = on_live;
+    watch->subscription.on_events = on_events;
+    watch->subscription.on_down = on_down;
+    watch->subscription.on_lost = on_lost;
+    follow_init(watch);
+    return watch;
+}
+
+int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revision,
+                     libsd_watch_callback *callback, void *arg, libsd_watch **watch)
+{
+    const int known = LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST;
+    struct libsd_watch *made;
+    int rc = handle_check(sd);
+
+    if (rc < 0)
+        return rc;
+    if (!watch || !callback || !key.data || key.size == 0 || key.size > KEY_MAX ||
+        (flags & ~known) || start_revision < 0)
+        return LIBSD_EINVAL;
+    made = watch_new(sd, key);
+    if (!made)
+        return LIBSD_ENOMEM;
+    made->flags = flags;
+    made->callback = callback;
+    made->arg = arg;
+    made->subscription.prefix = flags & LIBSD_WATCH_PREFIX;
+    made->subscription.next = start_revision;
+    /* Before the start: a callback may want to close its watch. */
+    *watch = made;
+    if (!loop_post(&sd->loop, &made->start)) {
+        *watch = NULL;
+        owner_drop(&made->owner);
+        return LIBSD_ECLOSED;
+    }
+    return 0;
+}
+
+void libsd_watch_close(libsd_watch *watch)
+{
+    /* In a forked child the watch is freed with the handle. */
+    if (!watch || handle_check(watch->sd) < 0)
+        return;
+    owner_close(watch->sd, &watch->owner);
+    /* A handle that is being closed ends its watches itself. */
+    loop_post(&watch->sd->loop, &watch->stop);
+}

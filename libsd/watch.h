@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A watch of the application.
+ */
+#ifndef LIBSD_WATCH_H
+#define LIBSD_WATCH_H
+
+#include "call.h"
+#include "queue.h"
+#include "stream.h"
+
+struct libsd_watch {
+    struct owner owner; /* first: what the queue knows of us */
+    struct libsd *sd;
+    char *key;
+    size_t key_size;
+    int flags;
+    libsd_watch_callback *callback;
+    void *arg;
+    struct task start;
+    struct task stop;
+
+    LIST_ENTRY(libsd_watch) link;
+    struct subscription subscription;
+    enum {
+        SIGHT_UNKNOWN,
+        SIGHT_CONNECTED,
+        SIGHT_DISCONNECTED
+    } sight; /* what the application was told last */
+
+    /* LIBSD_WATCH_LIST; follow.c. */
+    struct call call;
+    struct timer timer;
+    bool parked; /* the next page waits for the queue to drain */
+    unsigned limit;
+    unsigned failures;
+    int64_t begun_ns;
+    int64_t revision;     /* all pages show it; 0: first page */
+    struct buffer cursor; /* the next page's first key */
+};
+
+/* On the I/O thread: tells the application. */
+void watch_down(struct libsd_watch *watch, const struct failure *failure);
+bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error,
+                const char *detail);
+
+/* follow.c: lists, then subscribes; again when needed. */
+void follow_init(struct libsd_watch *watch);
+void follow_start(struct libsd_watch *watch);
+void follow_again(struct libsd_watch *watch);
+void follow_live(struct libsd_watch *watch);
+void follow_drained(struct libsd_watch *watch);
+void follow_stop(struct libsd_watch *watch);
+
+/* On the I/O thread: goes on reading; ends all that are left. */
+void watches_drained(struct libsd *sd);
+void watches_end(struct libsd *sd);
+
+#endif
