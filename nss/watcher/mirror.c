@@ -254,7 +254,9 @@ void mirror_event(const libsd_event *event, void *arg)
 
 void mirror_flush(struct mirror *mirror)
 {
-    if (mirror->pending_ms != 0 && mirror->is_whole && !mirror->is_listing)
+    if (mirror->is_listing)
+        publish_ahead(mirror->publish);
+    else if (mirror->pending_ms != 0 && mirror->is_whole)
         write_pending(mirror);
 }
 

@@ -237,6 +237,16 @@ static void counters_set(struct publish *publish)
     table_writer_set_dropped(publish->table, publish->dropped);
 }
 
+void publish_ahead(struct publish *publish)
+{
+    const struct model_list *dirty = &publish->model->dirty;
+
+    if (table_writer_is_published(publish->table))
+        return;
+    while (dirty->head != dirty->tail && publish->model->failed.head == NULL)
+        service_write(publish, model_take_dirty(publish->model));
+}
+
 void publish_changes(struct publish *publish, int64_t revision)
 {
     struct model_service *service;

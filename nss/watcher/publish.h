@@ -44,6 +44,12 @@ void publish_free(struct publish *publish);
 /* Writes the dirty services.  revision: up to which the model is true. */
 void publish_changes(struct publish *publish, int64_t revision);
 
+/* In the middle of a list: writes what nobody can see yet, so that the time
+ * between the last page and publication is short.  Does nothing to a table
+ * that is published.  A list comes in key order, so the youngest dirty service
+ * is left for later: more of its instances may be on their way. */
+void publish_ahead(struct publish *publish);
+
 /* A list is complete: takes out what only the table has, and shows a new
  * table (P1).  Services must be dirty that the table may not have. */
 void publish_list(struct publish *publish, int64_t revision);

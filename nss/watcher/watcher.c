@@ -130,7 +130,7 @@ static int table_open(struct watcher *watcher)
     rc = table_writer_open(&watcher->table, &options, why, sizeof why);
     if (rc < 0) {
         watcher->table = NULL;
-        log_line(LOG_LEVEL_ERROR, "%s: %s", options.path, why[0] != '\0' ? why : strerror(-rc));
+        log_line(LOG_LEVEL_ERROR, "%s", why[0] != '\0' ? why : strerror(-rc));
         return WATCHER_FAILED;
     }
     log_line(LOG_LEVEL_INFO, "%s: %s", options.path,

@@ -229,15 +229,42 @@ Test(mirror, P1_new_table_is_published_when_the_first_list_is_complete)
 {
     list_begin();
     put("/service/user/i1", "10.0.0.1:80");
+    put("/service/zebra/i1", "10.0.0.2:80");
     mirror_flush(&mirror);
     mirror_tick(&mirror);
-    cr_expect_eq(paper.puts, 0);
     cr_expect_eq(paper.published, 0);
     list_end(10);
     cr_expect_eq(paper.published, 1);
     cr_expect_eq(paper.revision, 10);
     cr_expect_eq(shown_count("user.service.etcd"), 1);
     cr_expect_eq(paper.state, TABLE_LIVE);
+}
+
+Test(mirror, new_table_is_written_ahead_but_for_the_youngest_service)
+{
+    list_begin();
+    put("/service/a/i1", "10.0.0.1:80");
+    put("/service/b/i1", "10.0.0.2:80");
+    mirror_flush(&mirror);
+    cr_expect_eq(shown_count("a.service.etcd"), 1);
+    cr_expect_null(shown("b.service.etcd"));
+    put("/service/b/i2", "10.0.0.3:80");
+    list_end(10);
+    cr_expect_eq(shown_count("b.service.etcd"), 2);
+    cr_expect_eq(paper.puts, 2);
+}
+
+Test(mirror, what_was_written_ahead_of_a_list_that_failed_does_not_stay)
+{
+    list_begin();
+    put("/service/a/i1", "10.0.0.1:80");
+    put("/service/b/i1", "10.0.0.2:80");
+    mirror_flush(&mirror);
+    list_begin();
+    put("/service/b/i1", "10.0.0.2:80");
+    list_end(10);
+    cr_expect_null(shown("a.service.etcd"));
+    cr_expect_eq(shown_count("b.service.etcd"), 1);
 }
 
 Test(mirror, P1_list_that_fails_half_way_publishes_nothing)
@@ -262,6 +289,8 @@ Test(mirror, adopted_table_answers_as_it_was_until_the_list_is_complete)
     cr_expect_eq(paper.state, TABLE_DISCONNECTED, "its content is not known to be etcd's");
     list_begin();
     put("/service/user/i1", "10.0.0.1:80");
+    put("/service/user2/i1", "10.0.0.1:80");
+    mirror_flush(&mirror);
     cr_expect_eq(shown_count("gone.service.etcd"), 3);
     cr_expect_eq(paper.puts, 0);
     list_end(5);
