@@ -34,9 +34,9 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 # One program per file; what several of them need is in TEST_SUPPORT.
 # TSAN_TESTS are those of the unit tests in which threads matter; Criterion
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
-UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_hosts.c test_services.c test_arguments.c \
+UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c)
-TSAN_TESTS =
+TSAN_TESTS = tests/unit/test_race.c
 INTEGRATION_TESTS =
 TEST_SUPPORT = tests/unit/table_help.c
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh outages.sh registration.sh install.sh demo.sh)

@@ -4,8 +4,8 @@
  * store, while readers go on using it.
  *
  * Everything is checked before anything is changed.  What a killed writer can
- * leave: a block that no slot refers to (found as a gap), and a key that names
- * a service which does not have it, or is missing (mended here).
+ * leave: a block that no slot refers to (free, then), and a key that is missing
+ * (entered here), names a service which does not have it, or is there twice.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,17 +17,6 @@
 
 /* Killed writers may have used sequence numbers that no live record bears. */
 #define SEQUENCE_LEAP (UINT64_C(1) << 32)
-
-struct extent {
-    uint32_t at, granules;
-};
-
-static int compare_extents(const void *a, const void *b)
-{
-    const struct extent *x = a, *y = b;
-
-    return x->at < y->at ? -1 : x->at > y->at;
-}
 
 /* Whether readers find the name in its slot, and in no earlier one. */
 static bool name_is_reachable(const struct store *store, const uint64_t *record, uint32_t slot)
@@ -44,86 +33,38 @@ static bool name_is_reachable(const struct store *store, const uint64_t *record,
     return at == slot;
 }
 
-/* Checks a slot's record and tells where it lies. */
-static bool extent_of(const struct store *store, uint32_t slot, struct extent *extent)
+/* Checks a slot's record, and that no other lies where it does. */
+static int record_adopt(struct store *store, uint32_t slot)
 {
     uint64_t ref = (uint32_t)word_get(store->file.names + slot), words, home;
     uint64_t granules = store->file.bytes / TABLE_GRANULE;
     const table_word *record = store->file.words + ref * WORDS_PER_GRANULE;
 
-    if (ref < store->file.heap_at / TABLE_GRANULE || ref + 2 > granules)
-        return false;
+    if (ref < store->heap.first || ref + 2 > granules)
+        return -EINVAL;
     home = word_get(record + TABLE_R_HOME);
     words = (uint32_t)home;
     if (home >> 32 != slot || words > (granules - ref) * WORDS_PER_GRANULE || words == 0 ||
         word_get(record + TABLE_R_SEQUENCE) == 0 ||
         !record_is_sound(store_plain(record), (uint32_t)words) ||
         !name_is_reachable(store, store_plain(record), slot))
-        return false;
-    extent->at = (uint32_t)ref;
-    extent->granules = heap_block(store_granules((uint32_t)words));
-    return true;
+        return -EINVAL;
+    return heap_claim(&store->heap, ref, store_granules((uint32_t)words));
 }
 
-/* Checks all records; extents receives where they are, in order. */
-static int extents_collect(struct store *store, struct extent **extents, uint32_t *count)
+static int names_adopt(struct store *store)
 {
     uint64_t slots = UINT64_C(1) << store->file.names_log2;
-    uint64_t end = store->file.heap_at / TABLE_GRANULE;
-    struct extent *list = NULL;
-    uint32_t room = 0;
-    int rc = -EINVAL;
+    int rc = store_prepare(store);
 
-    *count = 0;
-    for (uint64_t slot = 0; slot < slots; slot++) {
+    for (uint64_t slot = 0; slot < slots && rc == 0; slot++) {
         uint64_t word = word_get(store->file.names + slot);
 
         store->names_used += word != TABLE_EMPTY;
-        if (word == TABLE_EMPTY || word == TABLE_TOMBSTONE)
-            continue;
-        if (*count == room) {
-            struct extent *grown;
-
-            room = room ? 2 * room : 256;
-            grown = realloc(list, room * sizeof *list);
-            if (grown == NULL) {
-                rc = -ENOMEM;
-                goto out;
-            }
-            list = grown;
-        }
-        if (!extent_of(store, (uint32_t)slot, &list[*count]))
-            goto out;
-        ++*count;
+        if (word != TABLE_EMPTY && word != TABLE_TOMBSTONE)
+            rc = record_adopt(store, (uint32_t)slot);
     }
-    if (*count > 0)
-        qsort(list, *count, sizeof *list, compare_extents);
-    for (uint32_t i = 0; i < *count; i++) {
-        if (list[i].at < end)
-            goto out;
-        end = (uint64_t)list[i].at + list[i].granules;
-    }
-    if (end > store->file.bytes / TABLE_GRANULE)
-        goto out;
-    *extents = list;
-    return 0;
-out:
-    free(list);
     return rc;
-}
-
-static void heap_adopt(struct store *store, const struct extent *extents, uint32_t count)
-{
-    uint64_t end = store->file.heap_at / TABLE_GRANULE;
-
-    heap_init(&store->heap, 0, store->file.bytes / TABLE_GRANULE);
-    for (uint32_t i = 0; i < count; i++) {
-        if (extents[i].at > end)
-            heap_give_range(&store->heap, end, extents[i].at - end);
-        end = (uint64_t)extents[i].at + extents[i].granules;
-        store->heap.used += extents[i].granules;
-    }
-    store->heap.next = end;
 }
 
 /* ---- keys -------------------------------------------------------------- */
@@ -177,31 +118,43 @@ static void place_find(struct store *store, struct key_owner *first, bool *claim
             continue;
         keys_promote(&store->keys, owner);
         owner->place = at;
+        store->owner_at[at] = (uint32_t)(owner - store->keys.owners);
         claimed[at] = true;
         return;
     }
 }
 
-/* Makes the index say what the records say. */
-static int keys_adopt(struct store *store)
+/* Entries that name a service without the key, and second copies of one that
+ * was being moved.  False: there were some, and they can't be taken out, since
+ * nobody knows where their chains begin. */
+static bool entries_are_claimed(struct store *store, const bool *claimed)
 {
     uint64_t slots = UINT64_C(1) << store->file.keys_log2;
-    bool *claimed = calloc(slots, sizeof *claimed);
+    bool all = true;
+
+    for (uint64_t at = 0; at < slots; at++) {
+        bool used = word_get(store->file.keys + at) != TABLE_EMPTY;
+
+        store->keys_used += used;
+        all = all && used == claimed[at];
+    }
+    return all;
+}
+
+/* Finds out which owner each entry stands for, and enters what is missing.  An
+ * index that holds anything else can't be used any more: `cramped`. */
+static int keys_adopt(struct store *store)
+{
+    bool *claimed = calloc(UINT64_C(1) << store->file.keys_log2, sizeof *claimed);
 
     if (claimed == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < store->keys.used; i++)
         if (store->keys.owners[i].previous == KEYS_NONE)
             place_find(store, &store->keys.owners[i], claimed);
-    for (uint64_t at = 0; at < slots; at++) {
-        uint64_t word = word_get(store->file.keys + at);
-
-        store->keys_used += word != TABLE_EMPTY;
-        if (word != TABLE_EMPTY && word != TABLE_TOMBSTONE && !claimed[at])
-            word_publish(store->file.keys + at, TABLE_TOMBSTONE);
-    }
+    store->cramped = !entries_are_claimed(store, claimed);
     free(claimed);
-    for (uint32_t i = 0; i < store->keys.used; i++) {
+    for (uint32_t i = 0; i < store->keys.used && !store->cramped; i++) {
         struct key_owner *owner = &store->keys.owners[i];
 
         if (owner->previous == KEYS_NONE && owner->place == KEYS_NONE &&
@@ -213,8 +166,6 @@ static int keys_adopt(struct store *store)
 
 int store_adopt(struct store *store, const char *path)
 {
-    struct extent *extents = NULL;
-    uint32_t count = 0;
     int rc;
 
     memset(store, 0, sizeof *store);
@@ -223,17 +174,14 @@ int store_adopt(struct store *store, const char *path)
         store->file.fd = -1;
         return rc;
     }
-    rc = extents_collect(store, &extents, &count);
+    rc = names_adopt(store);
     if (rc == 0)
         rc = owners_collect(store);
-    if (rc == 0) {
-        heap_adopt(store, extents, count);
+    if (rc == 0)
         rc = keys_adopt(store);
-    }
     if (rc == 0)
         store_publish_counters(store);
     else
         store_free(store);
-    free(extents);
     return rc;
 }

@@ -1,141 +1,108 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Size classes and queues.  See heap.h.
+ * See heap.h.
  */
 #include "heap.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Fresh granules are preferred while a class has fewer free blocks than this:
- * the longer a block rests, the fewer readers have to begin again. */
-enum {
-    EXACT = 64,
-    STEPS = 4,
-    RESTING = 4
-};
+/* Gaps looked at for one block.  A heap that has no room in so many is too
+ * much in pieces: copying it to a new file mends that for long. */
+#define GAPS_TRIED 4096
 
-static uint32_t class_size(uint32_t class)
-{
-    uint32_t octave;
-
-    if (class < EXACT)
-        return class + 1;
-    octave = (class - EXACT) / STEPS;
-    return (EXACT << octave) / STEPS * (STEPS + 1 + (class - EXACT) % STEPS);
-}
-
-/* The smallest class that holds `granules`. */
-static uint32_t class_above(uint32_t granules)
-{
-    uint32_t class = EXACT;
-
-    if (granules <= EXACT)
-        return granules - 1;
-    while (class_size(class) < granules)
-        class ++;
-    return class;
-}
-
-/* The largest class that fits into `granules`. */
-static uint32_t class_below(uint64_t granules)
-{
-    uint32_t class = EXACT - 1;
-
-    if (granules <= EXACT)
-        return (uint32_t)granules - 1;
-    while (class + 1 < HEAP_CLASSES && class_size(class + 1) <= granules)
-        class ++;
-    return class;
-}
-
-uint32_t heap_block(uint32_t granules)
-{
-    return granules == 0 ? 0 : class_size(class_above(granules));
-}
-
-static bool queue_push(struct heap_queue *queue, uint32_t block)
-{
-    if (queue->count == queue->room) {
-        uint32_t room = queue->room ? 2 * queue->room : 16;
-        uint32_t *blocks = malloc(room * sizeof *blocks);
-
-        if (blocks == NULL)
-            return false;
-        for (uint32_t i = 0; i < queue->count; i++)
-            blocks[i] = queue->blocks[(queue->first + i) & (queue->room - 1)];
-        free(queue->blocks);
-        queue->blocks = blocks;
-        queue->room = room;
-        queue->first = 0;
-    }
-    queue->blocks[(queue->first + queue->count++) & (queue->room - 1)] = block;
-    return true;
-}
-
-static uint32_t queue_pop(struct heap_queue *queue)
-{
-    uint32_t block = queue->blocks[queue->first];
-
-    queue->first = (queue->first + 1) & (queue->room - 1);
-    queue->count--;
-    return block;
-}
-
-void heap_init(struct heap *heap, uint64_t first, uint64_t end)
+int heap_init(struct heap *heap, uint64_t first, uint64_t end)
 {
     memset(heap, 0, sizeof *heap);
-    heap->next = first;
+    heap->bits = calloc((end - first) / 64 + 1, sizeof *heap->bits);
+    if (heap->bits == NULL)
+        return -ENOMEM;
+    heap->first = heap->next = first;
     heap->end = end;
+    return 0;
 }
 
 void heap_free(struct heap *heap)
 {
-    for (int i = 0; i < HEAP_CLASSES; i++)
-        free(heap->queues[i].blocks);
+    free(heap->bits);
     memset(heap, 0, sizeof *heap);
 }
 
-void heap_give_range(struct heap *heap, uint64_t at, uint64_t granules)
+/* The first granule from `at` on that is in use (or is not), heap->end if none
+ * before `limit`. */
+static uint64_t find(const struct heap *heap, uint64_t at, uint64_t limit, bool in_use)
 {
-    while (granules > 0) {
-        uint32_t class = class_below(granules);
+    while (at < limit) {
+        uint64_t bit = at - heap->first;
+        uint64_t word = heap->bits[bit / 64];
 
-        /* Out of memory: the block is lost until the next compaction. */
-        (void)queue_push(&heap->queues[class], (uint32_t)at);
-        at += class_size(class);
-        granules -= class_size(class);
+        word = (in_use ? word : ~word) >> bit % 64;
+        if (word != 0) {
+            at += (unsigned)__builtin_ctzll(word);
+            return at < limit ? at : heap->end;
+        }
+        at += 64 - bit % 64;
     }
+    return heap->end;
+}
+
+static void mark(struct heap *heap, uint64_t at, uint32_t granules, bool in_use)
+{
+    for (uint64_t bit = at - heap->first, left = granules; left > 0;) {
+        uint64_t some = 64 - bit % 64 < left ? 64 - bit % 64 : left;
+        uint64_t mask = (some == 64 ? ~UINT64_C(0) : (UINT64_C(1) << some) - 1) << bit % 64;
+
+        if (in_use)
+            heap->bits[bit / 64] |= mask;
+        else
+            heap->bits[bit / 64] &= ~mask;
+        bit += some;
+        left -= some;
+    }
+    heap->used += in_use ? granules : -(uint64_t)granules;
+}
+
+/* Takes the first gap that is large enough and begins in [from, to). */
+static uint32_t take_between(struct heap *heap, uint64_t from, uint64_t to, uint32_t granules)
+{
+    for (int tries = 0; tries < GAPS_TRIED; tries++) {
+        uint64_t gap = find(heap, from, to, false), limit;
+
+        if (gap == heap->end || heap->end - gap < granules)
+            return 0;
+        limit = gap + granules;
+        from = find(heap, gap, limit, true);
+        if (from == heap->end) {
+            mark(heap, gap, granules, true);
+            heap->next = limit;
+            return (uint32_t)gap;
+        }
+    }
+    return 0;
 }
 
 uint32_t heap_take(struct heap *heap, uint32_t granules)
 {
-    uint32_t class = class_above(granules), size = class_size(class), at = 0;
+    uint32_t at;
 
-    if (class >= HEAP_CLASSES)
+    if (heap->end - heap->first - heap->used < granules)
         return 0;
-    if (heap->queues[class].count > RESTING) {
-        at = queue_pop(&heap->queues[class]);
-    } else if (heap->end - heap->next >= size) {
-        at = (uint32_t)heap->next;
-        heap->next += size;
-    } else {
-        for (uint32_t larger = class; larger < HEAP_CLASSES && at == 0; larger++) {
-            if (heap->queues[larger].count == 0)
-                continue;
-            at = queue_pop(&heap->queues[larger]);
-            heap_give_range(heap, (uint64_t)at + size, class_size(larger) - size);
-        }
-    }
-    if (at != 0)
-        heap->used += size;
-    return at;
+    at = take_between(heap, heap->next, heap->end, granules);
+    return at != 0 ? at : take_between(heap, heap->first, heap->next, granules);
 }
 
-void heap_give(struct heap *heap, uint32_t at, uint32_t granules)
+void heap_give(struct heap *heap, uint64_t at, uint32_t granules)
 {
-    uint32_t size = heap_block(granules);
+    mark(heap, at, granules, false);
+}
 
-    heap->used -= size;
-    heap_give_range(heap, at, size);
+int heap_claim(struct heap *heap, uint64_t at, uint32_t granules)
+{
+    if (at < heap->first || at > heap->end || granules > heap->end - at ||
+        find(heap, at, at + granules, true) != heap->end)
+        return -EINVAL;
+    mark(heap, at, granules, true);
+    return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Finding room in an index.  See index.h.
+ * Coming and going in an index.  See index.h.
  */
 #include "index.h"
 
@@ -40,4 +40,20 @@ uint32_t index_place(const table_word *slots, uint32_t log2, uint32_t used, uint
                                                                                 : INDEX_NOWHERE;
     }
     return INDEX_NOWHERE;
+}
+
+uint32_t index_remove(table_word *slots, uint32_t log2, uint32_t at)
+{
+    uint32_t mask = index_mask(log2), emptied = 0;
+
+    if (slot_get(slots, (at + 1) & mask) != TABLE_EMPTY) {
+        word_publish(slots + at, TABLE_TOMBSTONE);
+        return 0;
+    }
+    do {
+        word_publish(slots + at, TABLE_EMPTY);
+        emptied++;
+        at = (at - 1) & mask;
+    } while (slot_get(slots, at) == TABLE_TOMBSTONE);
+    return emptied;
 }

@@ -6,7 +6,7 @@
 #ifndef ETCDSD_TABLE_INDEX_H
 #define ETCDSD_TABLE_INDEX_H
 
-#include "layout.h"
+#include "file.h"
 
 #define INDEX_NOWHERE UINT32_MAX
 
@@ -25,5 +25,8 @@ static inline uint32_t index_mask(uint32_t log2)
  * else the EMPTY one at its end.  INDEX_NOWHERE: the chain would become too
  * long, or the index too full (`used` of its slots are not EMPTY). */
 uint32_t index_place(const table_word *slots, uint32_t log2, uint32_t used, uint64_t hash);
+
+/* Takes an entry out.  Returns how many slots became EMPTY: R1. */
+uint32_t index_remove(table_word *slots, uint32_t log2, uint32_t at);
 
 #endif

@@ -56,9 +56,10 @@
  * name looked for was not in this slot at that moment.
  *
  * RULES that make a miss as trustworthy as a hit:
- *  R1 A slot that was used never becomes EMPTY again: a delete leaves a
- *     TOMBSTONE, an update replaces the slot word in place.
- *  R2 A live entry never moves to another slot within one file.  Growth and
+ *  R1 names: a used slot becomes EMPTY again only while the slot after it is
+ *     EMPTY: then no chain leads through it.  Otherwise a delete leaves a
+ *     TOMBSTONE.  An update replaces the slot word in place.
+ *  R2 names: a live entry never moves to another slot within one file.  Growth and
  *     compaction are done in a new file; then the old one's state becomes
  *     SUPERSEDED.  Changes go to the new file only after that.
  *  R3 A file is published by rename(2) when it holds everything; until then
@@ -66,7 +67,11 @@
  *  R4 Before a reader believes a miss it re-reads generation and state: a
  *     changed generation means that other bytes were mapped over the place, a
  *     SUPERSEDED that there is a newer file.
- *  R5 keys: an entry is turned to another service *before* its service loses
+ *  R5 keys: a delete moves later entries of the chain up, so that addresses
+ *     may come and go for ever in one file.  Each is copied first, then `moves`
+ *     counts up, then its old slot changes; a reader that missed looks whether
+ *     `moves` is what it was before it began.
+ *     An entry is turned to another service *before* its service loses
  *     the address, and is inserted *after* its service got it.
  *  R6 No chain of used slots that a reader has to walk is longer than
  *     TABLE_MAX_PROBES; a writer that would exceed it makes a new file.
@@ -128,6 +133,7 @@ enum table_header_word {
 
     TABLE_H_REVISION, /* etcd's, up to which the table is true */
     TABLE_H_CLUSTER,  /* etcd's cluster id */
+    TABLE_H_MOVES,    /* of entries of keys: R5 */
     TABLE_H_SERVICES, /* counters from here on */
     TABLE_H_INSTANCES,
     TABLE_H_CHANGES, /* records written since the writer started */

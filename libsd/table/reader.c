@@ -269,9 +269,9 @@ static enum table_result find_label(struct table_owner *owner, const char *label
 /* An instance's owner name: the first label names it in the service that the
  * other labels name.  name: the whole of it, folded; overwritten.  Not inlined:
  * the stack it needs is not for the lookup of a service to pay. */
-__attribute__((noinline)) static enum table_result find_instance(const struct table_view *view, const char *text,
-                                       uint32_t length, uint32_t domain_length,
-                                       struct table_name *name, struct table_owner *owner)
+__attribute__((noinline)) static enum table_result
+find_instance(const struct table_view *view, const char *text, uint32_t length,
+              uint32_t domain_length, struct table_name *name, struct table_owner *owner)
 {
     const char *dot = memchr(text, '.', length);
     char label[TABLE_MAX_LABEL];

@@ -83,8 +83,8 @@ static enum table_result key_match(const struct table_view *view, const struct t
     return TABLE_AGAIN;
 }
 
-static enum table_result find_key(const struct table_view *view, const struct wanted *wanted,
-                                  struct table_record *record, uint32_t *number)
+static enum table_result probe_keys(const struct table_view *view, const struct wanted *wanted,
+                                    struct table_record *record, uint32_t *number)
 {
     uint64_t hash = table_hash_key(wanted->kind, wanted->high, wanted->low,
                                    table_load(view->words + TABLE_H_SEED));
@@ -106,6 +106,25 @@ static enum table_result find_key(const struct table_view *view, const struct wa
         result =
             key_match(view, &names, keys.slots + slot, table_tag(hash), wanted, record, number);
         if (result != TABLE_MISS)
+            return result;
+    }
+    return TABLE_AGAIN;
+}
+
+/* R5: a miss counts if no entry was moved meanwhile. */
+static enum table_result find_key(const struct table_view *view, const struct wanted *wanted,
+                                  struct table_record *record, uint32_t *number)
+{
+    const table_word *moves = view->words + TABLE_H_MOVES;
+
+    for (int tries = 0; tries < KEY_TRIES; tries++) {
+        uint64_t before = atomic_load_explicit(moves, memory_order_acquire);
+        enum table_result result = probe_keys(view, wanted, record, number);
+
+        if (result != TABLE_MISS)
+            return result;
+        atomic_thread_fence(memory_order_acquire);
+        if (table_load(moves) == before)
             return result;
     }
     return TABLE_AGAIN;

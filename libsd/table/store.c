@@ -29,6 +29,15 @@ const table_word *store_record(const struct store *store, uint32_t slot, uint32_
     return record;
 }
 
+int store_prepare(struct store *store)
+{
+    store->owner_at = malloc(sizeof *store->owner_at << store->file.keys_log2);
+    if (store->owner_at == NULL)
+        return -ENOMEM;
+    return heap_init(&store->heap, store->file.heap_at / TABLE_GRANULE,
+                     store->file.bytes / TABLE_GRANULE);
+}
+
 int store_create(struct store *store, const char *path, unsigned number,
                  const struct table_size *size)
 {
@@ -36,9 +45,11 @@ int store_create(struct store *store, const char *path, unsigned number,
 
     memset(store, 0, sizeof *store);
     rc = file_create(&store->file, path, number, size);
-    if (rc == 0)
-        heap_init(&store->heap, store->file.heap_at / TABLE_GRANULE,
-                  store->file.bytes / TABLE_GRANULE);
+    if (rc < 0)
+        return rc;
+    rc = store_prepare(store);
+    if (rc < 0)
+        file_discard(&store->file, path);
     return rc;
 }
 
@@ -49,6 +60,7 @@ void store_free(struct store *store)
         close(store->file.fd);
     heap_free(&store->heap);
     keys_free(&store->keys);
+    free(store->owner_at);
     memset(store, 0, sizeof *store);
     store->file.fd = -1;
 }
@@ -115,13 +127,39 @@ int key_publish(struct store *store, struct key_owner *first)
 
         if (place == INDEX_NOWHERE)
             return -ENOSPC;
-        if (word_get(store->file.keys + place) == TABLE_EMPTY)
-            store->keys_used++;
+        store->keys_used++;
         first->place = place;
     }
+    store->owner_at[first->place] = (uint32_t)(first - store->keys.owners);
     word_publish(store->file.keys + first->place,
                  table_slot(hash, first->service + TABLE_KEY_BIAS));
     return 0;
+}
+
+void key_unpublish(struct store *store, uint32_t place)
+{
+    uint32_t mask = index_mask(store->file.keys_log2), hole = place, at = place;
+    table_word *keys = store->file.keys, *moves = store->file.words + TABLE_H_MOVES;
+
+    for (;;) {
+        struct key_owner *owner;
+        uint32_t home;
+
+        at = (at + 1) & mask;
+        if (word_get(keys + at) == TABLE_EMPTY)
+            break;
+        owner = &store->keys.owners[store->owner_at[at]];
+        home = (uint32_t)key_hash(&owner->key, store->file.seed) & mask;
+        if (((at - home) & mask) < ((at - hole) & mask))
+            continue; /* its chain begins after the hole */
+        word_publish(keys + hole, word_get(keys + at));
+        word_publish(moves, word_get(moves) + 1);
+        store->owner_at[hole] = store->owner_at[at];
+        owner->place = hole;
+        hole = at;
+    }
+    word_publish(keys + hole, TABLE_EMPTY);
+    store->keys_used--;
 }
 
 /* R5: before the service loses the key, it is turned to another owner. */
@@ -144,7 +182,7 @@ static void key_leave(struct store *store, const struct key *key, uint32_t servi
     if (owner != NULL)
         (void)key_publish(store, owner);
     else if (place != KEYS_NONE)
-        word_publish(store->file.keys + place, TABLE_TOMBSTONE);
+        key_unpublish(store, place);
 }
 
 /* R5: after the service got the key.  Room for the owner is reserved. */
@@ -290,7 +328,7 @@ int store_remove(struct store *store, const struct table_name *name)
     old = store_plain(store_record(store, slot, &length));
     before = key_list(old);
     keys_only_in(store, &before, &none, slot, key_leave);
-    word_publish(store->file.names + slot, TABLE_TOMBSTONE);
+    store->names_used -= index_remove(store->file.names, store->file.names_log2, slot);
     store->instances -= instances_of(old);
     store->services--;
     heap_give(&store->heap, block, store_granules(length));

@@ -14,10 +14,11 @@ struct store {
     struct table_file file;
     struct heap heap;
     struct keys keys;
+    uint32_t *owner_at;             /* slot in keys -> number of its owner */
     uint32_t names_used, keys_used; /* slots that are not EMPTY */
     uint64_t sequence;              /* the last one given to a record */
     uint64_t services, instances, live_keys;
-    bool cramped; /* a key found no place: a new file is needed soon */
+    bool cramped; /* the keys index is not as it should be: a new file is needed */
 };
 
 /* All return 0 or more, or a negative errno. */
@@ -69,6 +70,12 @@ struct key key_at(const struct key_list *list, uint32_t i);
 
 /* Names a key's first owner in the index.  -ENOSPC: no place for it. */
 int key_publish(struct store *store, struct key_owner *first);
+
+/* Takes an entry out of the index: R5. */
+void key_unpublish(struct store *store, uint32_t place);
+
+/* Makes the private book-keeping of a file.  Returns 0 or -ENOMEM. */
+int store_prepare(struct store *store);
 
 /* Writes the header's counters. */
 void store_publish_counters(struct store *store);

@@ -26,13 +26,13 @@
 
 /* A process that looks anything up in this time has found the newer file; one
  * that sleeps longer finds zeros, which no lookup takes for an answer. */
-#define RETIRE_AFTER_S      10
+#define RETIRE_AFTER_S 10
 
-#define SMALLEST_NAMES_LOG2 6
-#define SMALLEST_HEAP       (8 * 1024)
+#define SMALLEST_LOG2  8
+#define SMALLEST_HEAP  (8 * 1024)
 
 /* Each time the same content does not fit, a larger file is tried. */
-#define GROW_TRIES          8
+#define GROW_TRIES     8
 
 struct retired {
     struct retired *next;
@@ -175,7 +175,7 @@ static bool zones_are(const struct table_writer *writer)
 
 static uint32_t log2_for(uint64_t entries)
 {
-    uint32_t log2 = SMALLEST_NAMES_LOG2;
+    uint32_t log2 = SMALLEST_LOG2;
 
     /* At most half full, R6, and not so at once. */
     while (log2 < 31 && (UINT64_C(1) << log2) < 2 * (entries + entries / 8 + 8))
@@ -186,8 +186,8 @@ static uint32_t log2_for(uint64_t entries)
 /* Room for the present content and `words` more, and half as much to grow. */
 static struct table_size size_for(const struct store *store, uint32_t words, int tries)
 {
-    uint64_t heap = store->heap.used * TABLE_GRANULE +
-                    (uint64_t)heap_block(store_granules(words)) * TABLE_GRANULE;
+    uint64_t heap =
+        store->heap.used * TABLE_GRANULE + (uint64_t)store_granules(words) * TABLE_GRANULE;
     uint64_t keys = store->live_keys + words; /* an instance takes more than a word */
     struct table_size size = {
         .names_log2 = log2_for(store->services + 1) + (uint32_t)tries,
@@ -287,7 +287,7 @@ static void displaced_end(struct table_writer *writer)
 
 static int first_file(struct table_writer *writer)
 {
-    struct table_size size = { SMALLEST_NAMES_LOG2, SMALLEST_NAMES_LOG2, SMALLEST_HEAP };
+    struct table_size size = { SMALLEST_LOG2, SMALLEST_LOG2, SMALLEST_HEAP };
     int rc = store_create(&writer->store, writer->path, 0, &size);
 
     if (rc < 0)
@@ -330,11 +330,12 @@ static int open_store(struct table_writer *writer)
     }
     if (rc == -ENOMEM)
         return rc;
-    if (rc == 0) {
-        adopted(writer);
-        return 1;
-    }
-    return first_file(writer);
+    if (rc < 0)
+        return first_file(writer);
+    adopted(writer);
+    if (writer->store.cramped)
+        rc = replace_file(writer, 0);
+    return rc < 0 ? rc : 1;
 }
 
 int table_writer_open(struct table_writer **result, const struct table_writer_options *options,
