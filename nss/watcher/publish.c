@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "memory.h"
@@ -16,6 +17,8 @@
 /* Each try that finds no room may copy the whole table; this many a second are
  * enough to notice that there is room again. */
 #define MAX_FAILURES_AT_ONCE 8
+
+#define TELL_AGAIN_S         60
 
 /* Above this many rows the room is given back after use. */
 #define ROWS_KEPT            4096u
@@ -196,16 +199,38 @@ static bool is_passing(int error)
 }
 
 /* P2: what was refused for good stays as it is until the service changes. */
-static void tell_failure(struct publish *publish, const struct model_service *service, int error)
+static void tell_refused(struct publish *publish, const struct model_service *service, int error)
 {
-    const char *hint = is_passing(error) ? "tried again each second" : "not tried again as it is";
-
-    publish->refused += !is_passing(error);
+    publish->refused++;
     log_line(LOG_LEVEL_ERROR,
-             "service %s (%" PRIu32 " instances): not written to the table: %s "
-             "(what the table says of it stays; %s)",
+             "service %s (%" PRIu32 " instances): refused by the table: %s (what the table says of "
+             "it stays until it changes again)",
              service->name, service->readable,
-             error == -E2BIG ? "too many instances" : strerror(-error), hint);
+             error == -E2BIG ? "too many instances" : strerror(-error));
+}
+
+/* Trouble that may last for hours is told at its begin and now and then. */
+static void tell_waiting(struct publish *publish, const struct model_service *service, int error)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (publish->is_short && now.tv_sec - publish->told_s < TELL_AGAIN_S)
+        return;
+    publish->is_short = true;
+    publish->told_s = now.tv_sec;
+    log_line(LOG_LEVEL_ERROR,
+             "service %s (%" PRIu32 " instances), maybe others: not written to the table: %s (what "
+             "the table says of them stays; tried again each second)",
+             service->name, service->readable, strerror(-error));
+}
+
+static void tell_written(struct publish *publish)
+{
+    if (publish->is_short && publish->model->failed.head == NULL) {
+        publish->is_short = false;
+        log_line(LOG_LEVEL_INFO, "table: all services that had to wait are written");
+    }
 }
 
 /* Returns whether the table took it, or never will. */
@@ -217,12 +242,13 @@ static bool service_write(struct publish *publish, struct model_service *service
         rc = table_writer_remove(publish->table, service->name, service->name_length);
     else
         rc = service_put(publish, service);
-    if (rc < 0)
-        tell_failure(publish, service, rc);
     if (rc < 0 && is_passing(rc)) {
+        tell_waiting(publish, service, rc);
         model_fail(publish->model, service);
         return false;
     }
+    if (rc < 0)
+        tell_refused(publish, service, rc);
     model_release(publish->model, service);
     return true;
 }
@@ -259,6 +285,7 @@ void publish_changes(struct publish *publish, int64_t revision)
             model_fail(publish->model, service);
     if (publish->row_capacity > ROWS_KEPT)
         publish_free(publish);
+    tell_written(publish);
     counters_set(publish);
     publish->revision = revision;
     if (publish->model->failed.head == NULL)

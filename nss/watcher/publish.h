@@ -27,6 +27,8 @@ struct publish {
     const struct localnet *net;
     uint8_t max_answers; /* 0: auto */
 
+    bool is_short;               /* services wait for room, which was logged at told_s */
+    int64_t told_s;              /* monotonic */
     bool is_complete;            /* the model once held all of a list */
     int64_t revision;            /* last given to the table */
     uint64_t dropped;            /* last given to the table */

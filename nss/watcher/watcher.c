@@ -20,11 +20,12 @@
 
 /* ---- etcd -------------------------------------------------------------- */
 
-/* libsd's levels are ours; its I/O thread calls this. */
+/* libsd's levels are ours; its I/O thread calls this.  What its warnings say
+ * comes as an event, too, and is told there, once. */
 static void on_libsd_message(int level, const char *message, void *arg)
 {
     (void)arg;
-    log_line(level, "libsd: %s", message);
+    log_line(level == LIBSD_LOG_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "libsd: %s", message);
 }
 
 static int etcd_options(const struct arguments *arguments, libsd_options *etcd)

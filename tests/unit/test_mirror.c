@@ -494,8 +494,10 @@ Test(mirror, P2_service_that_finds_no_room_is_tried_again)
     cr_expect_not_null(strstr(logged(), "service order.service.etcd"));
     mirror_tick(&mirror);
     cr_expect_null(shown("order.service.etcd"));
+    cr_expect_str_eq(logged(), "", "told once, not each second");
     paper.error = 0;
     mirror_tick(&mirror);
+    cr_expect_not_null(strstr(logged(), "all services that had to wait are written"));
     cr_expect_eq(shown_count("order.service.etcd"), 1);
     cr_expect_eq(paper.revision, 11);
 }
