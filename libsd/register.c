@@ -200,11 +200,15 @@ static int pending_run(struct pending *pending)
     return failure.code < 0 ? handle_fail(sd, &failure) : 0;
 }
 
-/* What a group that can't reach etcd has to say about it. */
+/* What stands in the way, as far as is known. */
 static void time_is_up(const struct group *group, struct failure *failure)
 {
     failure_set(failure, LIBSD_ETIMEDOUT, "not done in time");
-    if (libsd_error_is_retriable(group->failure.code))
+    if (group->txn.active && libsd_error_is_retriable(group->txn.failure.code))
+        *failure = group->txn.failure;
+    else if (group->call.active && libsd_error_is_retriable(group->call.failure.code))
+        *failure = group->call.failure;
+    else if (libsd_error_is_retriable(group->failure.code))
         *failure = group->failure;
 }
 

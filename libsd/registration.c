@@ -142,7 +142,8 @@ static bool may_take(const struct registration *registration, const libsd_kv *kv
         return true;
     /* As after a restart; unless that lease took it from us: of two who claim
      * one address the newer has it, or they would take turns for ever. */
-    return same_address(registration, kv) && kv->lease != registration->displaced_by;
+    return same_address(registration, kv) &&
+           (kv->lease == 0 || kv->lease != registration->displaced_by);
 }
 
 static void conflict(struct registration *registration, const libsd_kv *kv)

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A real etcd of a test's own; see etcd.h.
+ */
+#include "etcd.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void nap(void)
+{
+    poll(NULL, 0, 5);
+}
+
+/* ---- files -------------------------------------------------------------- */
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Memory, so that a disk's fsync does not decide whether a test passes. */
+static void make_dir(struct etcd *etcd)
+{
+    const char *parent = getenv("TMPDIR");
+
+    if (!parent)
+        parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(etcd->dir, sizeof etcd->dir, "%s/libsd-etcd.XXXXXX", parent);
+    cr_assert(mkdtemp(etcd->dir) != NULL, "mkdtemp: %s", strerror(errno));
+}
+
+/* A process that only waits for the end of this one: neither SIGKILL nor a
+ * crash of the test leaves files behind. */
+static void start_keeper(struct etcd *etcd)
+{
+    int ends[2];
+    char byte;
+
+    cr_assert(pipe2(ends, O_CLOEXEC) == 0);
+    etcd->keeper = fork();
+    cr_assert(etcd->keeper >= 0);
+    if (etcd->keeper == 0) {
+        setsid();
+        close(ends[1]);
+        while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+            continue;
+        remove_tree(etcd->dir);
+        _exit(0);
+    }
+    close(ends[0]);
+    etcd->lifeline = ends[1];
+}
+
+/* ---- the process -------------------------------------------------------- */
+
+static void free_url(char *url, size_t size)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+              getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+    close(fd);
+    snprintf(url, size, "http://127.0.0.1:%d", ntohs(address.sin_port));
+}
+
+static void spawn(struct etcd *etcd)
+{
+    char data[256];
+    char cluster[100];
+    pid_t parent = getpid();
+
+    snprintf(data, sizeof data, "%s/data", etcd->dir);
+    snprintf(cluster, sizeof cluster, "n1=%s", etcd->peer);
+    etcd->pid = fork();
+    cr_assert(etcd->pid >= 0);
+    if (etcd->pid)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    int null = open("/dev/null", O_RDWR);
+
+    dup2(null, 0);
+    dup2(null, 1);
+    dup2(null, 2);
+    execlp("etcd", "etcd", "--name", "n1", "--data-dir", data, "--listen-client-urls", etcd->url,
+           "--advertise-client-urls", etcd->url, "--listen-peer-urls", etcd->peer,
+           "--initial-advertise-peer-urls", etcd->peer, "--initial-cluster", cluster, "--logger",
+           "zap", (char *)NULL);
+    _exit(127);
+}
+
+static bool healthy(const struct etcd *etcd)
+{
+    return etcd_post(etcd, "/v3/kv/range", "{\"key\":\"YQ==\"}") == 200;
+}
+
+static bool ended(struct etcd *etcd)
+{
+    return waitpid(etcd->pid, NULL, WNOHANG) == etcd->pid;
+}
+
+void etcd_restart(struct etcd *etcd)
+{
+    spawn(etcd);
+    UNTIL(ended(etcd) || healthy(etcd), 30);
+}
+
+void etcd_start(struct etcd *etcd)
+{
+    bool up = false;
+
+    memset(etcd, 0, sizeof *etcd);
+    make_dir(etcd);
+    start_keeper(etcd);
+    /* Somebody else may take a port between our look and etcd's. */
+    for (int i = 0; i < 5 && !up; i++) {
+        free_url(etcd->url, sizeof etcd->url);
+        free_url(etcd->peer, sizeof etcd->peer);
+        etcd_restart(etcd);
+        up = healthy(etcd);
+    }
+    cr_assert(up, "no etcd: is it installed?");
+}
+
+void etcd_kill(struct etcd *etcd)
+{
+    kill(etcd->pid, SIGKILL);
+    kill(etcd->pid, SIGCONT);
+    waitpid(etcd->pid, NULL, 0);
+    etcd->pid = 0;
+}
+
+void etcd_wipe(struct etcd *etcd)
+{
+    char data[256];
+
+    snprintf(data, sizeof data, "%s/data", etcd->dir);
+    remove_tree(data);
+}
+
+void etcd_move(struct etcd *etcd)
+{
+    free_url(etcd->url, sizeof etcd->url);
+}
+
+void etcd_freeze(struct etcd *etcd)
+{
+    kill(etcd->pid, SIGSTOP);
+}
+
+void etcd_thaw(struct etcd *etcd)
+{
+    kill(etcd->pid, SIGCONT);
+}
+
+void etcd_end(struct etcd *etcd)
+{
+    if (etcd->pid)
+        etcd_kill(etcd);
+    close(etcd->lifeline);
+    waitpid(etcd->keeper, NULL, 0);
+}
+
+/* ---- requests without libsd --------------------------------------------- */
+
+static int dial(const struct etcd *etcd)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    struct timeval limit = { .tv_sec = 1 };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons((uint16_t)atoi(strrchr(etcd->url, ':') + 1));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static bool send_all(int fd, const char *data, size_t size)
+{
+    while (size) {
+        ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+
+        if (sent <= 0)
+            return false;
+        data += sent;
+        size -= (size_t)sent;
+    }
+    return true;
+}
+
+int etcd_post(const struct etcd *etcd, const char *path, const char *body)
+{
+    char head[300];
+    char answer[4096];
+    int status = 0;
+    int fd = dial(etcd);
+
+    if (fd < 0)
+        return 0;
+    snprintf(head, sizeof head,
+             "POST %s HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+             path, strlen(body));
+    if (send_all(fd, head, strlen(head)) && send_all(fd, body, strlen(body))) {
+        ssize_t size = recv(fd, answer, sizeof answer - 1, 0);
+
+        answer[size > 0 ? size : 0] = '\0';
+        if (strncmp(answer, "HTTP/1.1 ", 9) == 0)
+            status = atoi(answer + 9);
+        /* To the end: what follows must find the work done. */
+        while (size > 0)
+            size = recv(fd, answer, sizeof answer, 0);
+    }
+    close(fd);
+    return status;
+}
+
+void etcd_compact(const struct etcd *etcd, int64_t revision)
+{
+    char body[80];
+
+    snprintf(body, sizeof body, "{\"revision\":\"%lld\",\"physical\":true}", (long long)revision);
+    cr_assert_eq(etcd_post(etcd, "/v3/kv/compaction", body), 200);
+}
+
+static void add_base64(char *to, const char *text)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t size = strlen(text);
+
+    to += strlen(to);
+    for (size_t i = 0; i < size; i += 3) {
+        unsigned bits = (unsigned)text[i] << 16;
+
+        if (i + 1 < size)
+            bits |= (unsigned)text[i + 1] << 8;
+        if (i + 2 < size)
+            bits |= (unsigned)text[i + 2];
+        *to++ = alphabet[bits >> 18];
+        *to++ = alphabet[bits >> 12 & 63];
+        *to++ = i + 1 < size ? alphabet[bits >> 6 & 63] : '=';
+        *to++ = i + 2 < size ? alphabet[bits & 63] : '=';
+    }
+    *to = '\0';
+}
+
+void put_many(const struct etcd *etcd, const char *prefix, int count)
+{
+    static char body[1 << 16];
+    char key[100];
+
+    for (int i = 0; i < count; i += 100) {
+        strcpy(body, "{\"success\":[");
+        for (int n = i; n < i + 100 && n < count; n++) {
+            snprintf(key, sizeof key, "%s%05d", prefix, n);
+            strcat(body, n > i ? ",{\"request_put\":{\"key\":\"" : "{\"request_put\":{\"key\":\"");
+            add_base64(body, key);
+            strcat(body, "\",\"value\":\"");
+            add_base64(body, key);
+            strcat(body, "\"}}");
+        }
+        strcat(body, "]}");
+        cr_assert_eq(etcd_post(etcd, "/v3/kv/txn", body), 200);
+    }
+}
+
+/* ---- with libsd --------------------------------------------------------- */
+
+libsd *etcd_open(const struct etcd *etcd, const char *dispatch)
+{
+    libsd_options *options = NULL;
+    libsd *sd = NULL;
+
+    cr_assert_eq(libsd_options_new(&options), 0);
+    cr_assert_eq(libsd_options_set(options, "endpoints", etcd->url), 0);
+    if (dispatch)
+        cr_assert_eq(libsd_options_set(options, "dispatch", dispatch), 0);
+    cr_assert_eq(libsd_open(&sd, options), 0);
+    libsd_options_free(options);
+    return sd;
+}
+
+int64_t put(libsd *sd, const char *key, const char *value)
+{
+    int64_t revision = 0;
+    int rc = libsd_put(sd, libsd_str(key), libsd_str(value), 0, &revision, 0);
+
+    cr_assert(rc == 0, "put: %s", libsd_strerror(rc));
+    return revision;
+}
+
+bool has(libsd *sd, const char *key, const char *value)
+{
+    libsd_kvs *kvs = NULL;
+    bool same = false;
+
+    if (libsd_get(sd, libsd_str(key), &kvs, 1000) == 0) {
+        libsd_slice got = libsd_kvs_at(kvs, 0)->value;
+
+        same = got.size == strlen(value) && memcmp(got.data, value, got.size) == 0;
+    }
+    libsd_kvs_free(kvs);
+    return same;
+}
+
+bool absent(libsd *sd, const char *key)
+{
+    libsd_kvs *kvs = NULL;
+    int rc = libsd_get(sd, libsd_str(key), &kvs, 1000);
+
+    libsd_kvs_free(kvs);
+    return rc == LIBSD_ENOTFOUND;
+}
+
+/* ---- notes -------------------------------------------------------------- */
+
+void notes_init(struct notes *notes)
+{
+    memset(notes, 0, sizeof *notes);
+    pthread_mutex_init(&notes->mutex, NULL);
+    notes->text = calloc(1, 1 << 20);
+    cr_assert(notes->text != NULL);
+}
+
+static void note_revision(struct notes *notes, const libsd_event *event)
+{
+    bool listing = notes->counts[LIBSD_EVENT_LIST_BEGIN] > notes->counts[LIBSD_EVENT_LIST_END];
+
+    if (!event->revision || listing)
+        return;
+    if (event->revision < notes->revision && event->type != LIBSD_EVENT_LIST_BEGIN)
+        notes->disordered = true;
+    notes->revision = event->revision;
+}
+
+void notes_take(const libsd_event *event, void *arg)
+{
+    static const char *const words[] = { "?", "+", "-", "[", "]", ";", "down", "up", "end" };
+    struct notes *notes = arg;
+    char word[600];
+
+    pthread_mutex_lock(&notes->mutex);
+    snprintf(word, sizeof word, "%s%.*s%s%.*s ", words[event->type],
+             event->kv ? (int)event->kv->key.size : 0,
+             event->kv ? (const char *)event->kv->key.data : "",
+             event->type == LIBSD_EVENT_PUT ? "=" : "", event->kv ? (int)event->kv->value.size : 0,
+             event->kv ? (const char *)event->kv->value.data : "");
+    if (notes->size + strlen(word) < 1 << 20) {
+        strcpy(notes->text + notes->size, word);
+        notes->size += strlen(word);
+    }
+    note_revision(notes, event);
+    notes->counts[event->type]++;
+    if (event->error) {
+        notes->last_error = event->error;
+        snprintf(notes->detail, sizeof notes->detail, "%s", event->detail);
+    }
+    pthread_mutex_unlock(&notes->mutex);
+}
+
+int notes_count(struct notes *notes, int type)
+{
+    int count;
+
+    pthread_mutex_lock(&notes->mutex);
+    count = notes->counts[type];
+    pthread_mutex_unlock(&notes->mutex);
+    return count;
+}
+
+bool notes_say(struct notes *notes, const char *words)
+{
+    bool found;
+
+    pthread_mutex_lock(&notes->mutex);
+    found = strstr(notes->text, words) != NULL;
+    pthread_mutex_unlock(&notes->mutex);
+    return found;
+}
+
+void notes_forget(struct notes *notes)
+{
+    pthread_mutex_lock(&notes->mutex);
+    notes->size = 0;
+    notes->text[0] = '\0';
+    pthread_mutex_unlock(&notes->mutex);
+}
