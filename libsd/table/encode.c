@@ -4,6 +4,7 @@
  */
 #include "encode.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -34,9 +35,16 @@ static int compare_labels(const void *a, const void *b)
     return x->port < y->port ? -1 : x->port > y->port;
 }
 
+/* In the order of bytes, which is that of memcmp(). */
 static int compare_v4(const void *a, const void *b)
 {
-    return memcmp(a, b, 4);
+    uint32_t x, y;
+
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    x = ntohl(x);
+    y = ntohl(y);
+    return x < y ? -1 : x > y;
 }
 
 static int compare_v6(const void *a, const void *b)
@@ -44,16 +52,29 @@ static int compare_v6(const void *a, const void *b)
     return memcmp(a, b, 16);
 }
 
+typedef int comparison(const void *, const void *);
+
+/* qsort() for what mostly comes sorted. */
+static void sort(void *items, uint32_t count, size_t size, comparison *compare)
+{
+    const char *at = items;
+    uint32_t i = 1;
+
+    while (i < count && compare(at + (i - 1) * size, at + i * size) <= 0)
+        i++;
+    if (i < count)
+        qsort(items, count, size, compare);
+}
+
 /* Sorts `count` items and drops repeated ones; returns how many are left. */
-static uint32_t sort_unique(void *items, uint32_t count, size_t size,
-                            int (*compare)(const void *, const void *))
+static uint32_t sort_unique(void *items, uint32_t count, size_t size, comparison *compare)
 {
     char *at = items;
     uint32_t kept = 0;
 
     if (count == 0)
         return 0;
-    qsort(items, count, size, compare);
+    sort(items, count, size, compare);
     for (uint32_t i = 1; i < count; i++)
         if (compare(at + kept * size, at + i * size) != 0 && ++kept != i)
             memcpy(at + kept * size, at + i * size, size);
@@ -145,7 +166,7 @@ static void sort_instances(struct encoder *encoder, const struct table_service *
         if (sorted[i].label_length == 0)
             sorted[i].label = "";
     }
-    qsort(sorted, service->count, sizeof *sorted, compare_labels);
+    sort(sorted, service->count, sizeof *sorted, compare_labels);
     for (uint32_t i = 0, next; i < service->count; i = next) {
         for (next = i + 1; next < service->count && sorted[i].label_length > 0 &&
                            sorted[next].label_length == sorted[i].label_length &&
@@ -165,7 +186,7 @@ static void sort_instances(struct encoder *encoder, const struct table_service *
         if (sorted[i].label_length == 0)
             sorted[i].label = "";
     }
-    qsort(sorted, service->count, sizeof *sorted, compare_labels);
+    sort(sorted, service->count, sizeof *sorted, compare_labels);
 }
 
 static void put_half(uint64_t *words, uint32_t i, uint32_t value)
@@ -177,12 +198,19 @@ static void put_half(uint64_t *words, uint32_t i, uint32_t value)
 static uint32_t address_number(const struct encoder *encoder, const struct table_shape *shape,
                                const struct table_instance *instance)
 {
-    if (instance->family == 4) {
-        const uint8_t(*at)[4] = bsearch(instance->address, encoder->v4, shape->v4, 4, compare_v4);
-        return (uint32_t)(at - encoder->v4);
+    size_t size = instance->family == 4 ? 4 : 16;
+    const uint8_t *list = instance->family == 4 ? *encoder->v4 : *encoder->v6;
+    uint32_t low = 0, high = instance->family == 4 ? shape->v4 : shape->v6;
+
+    while (low + 1 < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (memcmp(instance->address, list + middle * size, size) < 0)
+            high = middle;
+        else
+            low = middle;
     }
-    const uint8_t(*at)[16] = bsearch(instance->address, encoder->v6, shape->v6, 16, compare_v6);
-    return shape->v4 + (uint32_t)(at - encoder->v6);
+    return instance->family == 4 ? low : shape->v4 + low;
 }
 
 static void put_addresses(struct encoder *encoder, const struct table_shape *shape)

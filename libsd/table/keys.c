@@ -171,7 +171,7 @@ void keys_promote(struct keys *keys, struct key_owner *owner)
 {
     struct key_owner *first = keys_first(keys, &owner->key);
 
-    if (first == owner)
+    if (first == NULL || first == owner)
         return;
     *link_by_key(keys, first) = number_of(keys, owner) + 1;
     owner->next_key = first->next_key;

@@ -210,6 +210,15 @@ static int key_order(const struct key *a, const struct key *b)
     return order;
 }
 
+/* The most frequent change leaves the addresses alone. */
+static bool have_same_addresses(const struct key_list *a, const struct key_list *b)
+{
+    return a->words != NULL && b->words != NULL && a->shape.v4 == b->shape.v4 &&
+           a->shape.v6 == b->shape.v6 &&
+           memcmp(a->words + a->shape.v4_at, b->words + b->shape.v4_at,
+                  (a->shape.sums_at - a->shape.v4_at) * sizeof *a->words) == 0;
+}
+
 typedef void key_action(struct store *store, const struct key *key, uint32_t service);
 
 /* Does `action` (NULL: nothing) for each key that is in `list` but not in
@@ -217,9 +226,11 @@ typedef void key_action(struct store *store, const struct key *key, uint32_t ser
 static uint32_t keys_only_in(struct store *store, const struct key_list *list,
                              const struct key_list *other, uint32_t service, key_action *action)
 {
-    uint32_t found = 0;
+    uint32_t found = 0, i = 0;
 
-    for (uint32_t i = 0, j = 0; i < list->count; i++) {
+    if (have_same_addresses(list, other))
+        i = list->shape.v4 + list->shape.v6;
+    for (uint32_t j = i; i < list->count; i++) {
         struct key key = key_at(list, i);
         int order = -1;
 
@@ -336,33 +347,31 @@ int store_remove(struct store *store, const struct table_name *name)
     return 1;
 }
 
+/* A copy of a record's words, which store_put() may write into. */
+static uint64_t *record_copy(const table_word *record, uint32_t length)
+{
+    uint64_t *words = malloc(length * sizeof *words);
+
+    for (uint32_t i = 0; words != NULL && i < length; i++)
+        words[i] = word_get(record + i);
+    return words;
+}
+
 int store_copy(struct store *store, const struct store *from)
 {
     uint64_t slots = UINT64_C(1) << from->file.names_log2;
-    uint64_t *words = NULL;
-    uint32_t room = 0;
     int rc = 0;
 
     for (uint64_t slot = 0; slot < slots && rc >= 0 && !store->cramped; slot++) {
-        uint32_t length;
+        uint32_t length = 0;
         const table_word *record = store_record(from, (uint32_t)slot, &length);
+        uint64_t *words;
 
-        if (record == NULL)
+        if (record == NULL || length <= TABLE_R_NAME)
             continue;
-        if (length > room) {
-            uint64_t *grown = realloc(words, 2 * length * sizeof *words);
-
-            if (grown == NULL) {
-                rc = -ENOMEM;
-                break;
-            }
-            words = grown;
-            room = 2 * length;
-        }
-        for (uint32_t i = 0; i < length; i++)
-            words[i] = word_get(record + i);
-        rc = store_put(store, words, length);
+        words = record_copy(record, length);
+        rc = words != NULL ? store_put(store, words, length) : -ENOMEM;
+        free(words);
     }
-    free(words);
     return rc < 0 ? rc : store->cramped ? -ENOSPC : 0;
 }
