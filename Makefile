@@ -37,9 +37,10 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c)
 TSAN_TESTS = tests/unit/test_race.c
-INTEGRATION_TESTS =
-TEST_SUPPORT = tests/unit/table_help.c
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh outages.sh registration.sh install.sh demo.sh)
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,follow.c kv.c register.c watch.c)
+TEST_SUPPORT = tests/unit/table_help.c tests/integration/libsd/etcd.c
+SHELL_TESTS = $(addprefix tests/integration/,resolve.sh outages.sh registration.sh install.sh \
+	watcher/daemon.sh demo.sh)
 
 # ---- flags ----------------------------------------------------------------
 # CFLAGS, CPPFLAGS and LDFLAGS are the user's; what the code needs is here.
