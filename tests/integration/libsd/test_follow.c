@@ -143,7 +143,7 @@ static void delete_key(const char *key)
 Test(follow, empty_prefix_is_a_complete_list)
 {
     follow_live();
-    cr_assert(notes_say(&mirror.notes, "[ ] up "));
+    UNTIL(notes_say(&mirror.notes, "[ ] up "), 5);
     cr_assert_eq(count(), 0);
 }
 
@@ -275,7 +275,7 @@ Test(follow, list_starts_when_etcd_does)
     cr_assert_eq(lists(), 0);
     etcd_restart(&etcd);
     UNTIL(lists() == 1, 10);
-    cr_assert(notes_say(&mirror.notes, "down [ ] up"));
+    UNTIL(notes_say(&mirror.notes, "down [ ] up"), 5);
 }
 
 Test(follow, transactions_arrive_whole)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,9 +23,64 @@ static struct etcd etcd;
 static libsd *sd;    /* registers */
 static libsd *judge; /* looks */
 
+/* A process that registers when told to, and then only waits for its end.  It
+ * is forked before there are threads, as ThreadSanitizer wants it. */
+static struct {
+    pid_t pid;
+    int fd; /* a byte with the TTL goes in, one with the success comes out */
+} other;
+
+static void be_other(int fd)
+{
+    unsigned char byte = 0;
+    libsd *own;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (read(fd, &byte, 1) != 1)
+        _exit(0);
+    own = etcd_open(&etcd, NULL);
+    byte = libsd_register(own, "user", "i1", ADDRESS, byte, NULL) == 0;
+    if (write(fd, &byte, 1) != 1)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+static void start_other(void)
+{
+    int ends[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    other.pid = fork();
+    cr_assert(other.pid >= 0);
+    if (other.pid == 0) {
+        close(ends[0]);
+        be_other(ends[1]);
+    }
+    close(ends[1]);
+    other.fd = ends[0];
+}
+
+static void enlist_other(int ttl_s)
+{
+    unsigned char byte = (unsigned char)ttl_s;
+
+    cr_assert_eq(write(other.fd, &byte, 1), 1);
+    cr_assert_eq(read(other.fd, &byte, 1), 1);
+    cr_assert_eq(byte, 1);
+}
+
+static void kill_other(void)
+{
+    kill(other.pid, SIGKILL);
+    waitpid(other.pid, NULL, 0);
+    other.pid = 0;
+}
+
 static void setup(void)
 {
     etcd_start(&etcd);
+    start_other();
     sd = etcd_open(&etcd, NULL);
     judge = etcd_open(&etcd, NULL);
 }
@@ -33,6 +89,8 @@ static void teardown(void)
 {
     libsd_close(sd);
     libsd_close(judge);
+    if (other.pid)
+        kill_other();
     etcd_end(&etcd);
 }
 
@@ -226,51 +284,24 @@ Test(registration, deregister_leaves_what_is_not_ours)
     UNTIL(absent(judge, KEY), 10);
 }
 
-/* Registers in a child, which then waits to be killed. */
-static pid_t enlist_in_child(int ttl_s)
-{
-    int ends[2];
-    char ok = 0;
-    pid_t child;
-
-    cr_assert_eq(pipe(ends), 0);
-    child = fork();
-    if (child == 0) {
-        libsd *own = etcd_open(&etcd, NULL);
-
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        ok = libsd_register(own, "user", "i1", ADDRESS, ttl_s, NULL) == 0;
-        if (write(ends[1], &ok, 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    close(ends[1]);
-    cr_assert_eq(read(ends[0], &ok, 1), 1);
-    cr_assert(ok);
-    close(ends[0]);
-    return child;
-}
-
 Test(registration, killed_process_is_gone_after_its_ttl)
 {
-    pid_t child = enlist_in_child(2);
-    double begin = seconds();
+    double begin;
 
+    enlist_other(2);
+    begin = seconds();
     UNTIL(seconds() - begin > 2.5, 3);
     cr_assert(has(judge, KEY, ADDRESS), "alive, it stays");
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    kill_other();
     UNTIL(absent(judge, KEY), 3.5);
 }
 
 Test(registration, restarted_process_gets_its_name_back_at_once)
 {
-    pid_t child = enlist_in_child(10);
     double begin;
 
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    enlist_other(10);
+    kill_other();
     begin = seconds();
     enlist(ADDRESS, 10);
     cr_assert(seconds() - begin < 1);
@@ -432,11 +463,10 @@ Test(registration, live_owner_is_not_overwritten)
 
 Test(registration, waiting_gets_the_key_when_its_owner_ends)
 {
-    pid_t child = enlist_in_child(2);
     double begin;
 
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    enlist_other(2);
+    kill_other();
     begin = seconds();
     cr_assert_eq(contend(judge, OTHER, LIBSD_TAKEOVER_WAIT, 8000), 0);
     cr_assert(seconds() - begin < 4.5);

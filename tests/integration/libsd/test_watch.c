@@ -86,7 +86,7 @@ Test(watch, changes_of_one_transaction_come_together)
 
 Test(watch, nothing_is_lost_or_doubled_over_kill_and_restart)
 {
-    char key[20];
+    char key[32];
     char word[64];
 
     watch_live("/w/", LIBSD_WATCH_PREFIX);
