@@ -49,6 +49,7 @@ struct table_writer {
     struct retired *retired;
     struct table_file displaced;   /* adopted file of other zones, still serving */
     char zones[TABLE_ZONES_BYTES]; /* as in the header */
+    size_t zones_bytes;            /* of them in use */
     uint32_t zone_count, max_stale_s;
     bool is_published;
     uint64_t changes, files_made;
@@ -120,7 +121,7 @@ static void header_fill(const struct table_writer *writer, struct store *store)
     table_word *words = store->file.words;
     const char *zones = writer->zones;
 
-    for (size_t i = 0; i < sizeof writer->zones; i += sizeof *words)
+    for (size_t i = 0; i < writer->zones_bytes; i += sizeof *words) /* the rest is zero */
         word_put(words + (TABLE_ZONES_AT + i) / sizeof *words, table_load8(zones + i));
     word_put(words + TABLE_H_ZONES, writer->zone_count);
     word_put(words + TABLE_H_MAX_STALE, writer->max_stale_s);
@@ -161,6 +162,7 @@ static int zones_set(struct table_writer *writer, const struct table_writer_opti
         at += 1 + length;
     }
     writer->zone_count = (uint32_t)options->domain_count;
+    writer->zones_bytes = at;
     return 0;
 }
 
