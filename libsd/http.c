@@ -28,6 +28,33 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* Remembers what a stream has open; one too many makes transfer_is_over() blind,
+ * no more. */
+static void socket_replace(struct transfer *transfer, curl_socket_t old, curl_socket_t new)
+{
+    for (int i = 0; i < TRANSFER_SOCKETS; i++)
+        if (transfer->sockets[i] == old) {
+            transfer->sockets[i] = new;
+            return;
+        }
+}
+
+static curl_socket_t open_stream_socket(void *arg, curlsocktype purpose,
+                                        struct curl_sockaddr *address)
+{
+    curl_socket_t fd = open_socket(NULL, purpose, address);
+
+    if (fd != CURL_SOCKET_BAD)
+        socket_replace(arg, CURL_SOCKET_BAD, fd);
+    return fd;
+}
+
+static int close_stream_socket(void *arg, curl_socket_t fd)
+{
+    socket_replace(arg, fd, CURL_SOCKET_BAD);
+    return close(fd);
+}
+
 /* With KEEPIDLE 5 and KEEPINTVL 2 a peer that vanished without a FIN is noticed
  * after 7 s idle (KEEPCNT alone: 11 s; the kernel's defaults: 2 hours). */
 static int tune_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
@@ -200,13 +227,35 @@ int transfer_start_stream(struct loop *loop, struct transfer *transfer,
         rc = add_header(transfer, "Connection: close");
     if (rc == 0)
         rc = add_header(transfer, "Transfer-Encoding: chunked");
+    for (int i = 0; i < TRANSFER_SOCKETS; i++)
+        transfer->sockets[i] = CURL_SOCKET_BAD;
     if (rc == 0) {
+        /* Its own connection, so that the sockets opened are all it has. */
+        curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(transfer->easy, CURLOPT_OPENSOCKETFUNCTION, open_stream_socket);
+        curl_easy_setopt(transfer->easy, CURLOPT_OPENSOCKETDATA, transfer);
+        curl_easy_setopt(transfer->easy, CURLOPT_CLOSESOCKETFUNCTION, close_stream_socket);
+        curl_easy_setopt(transfer->easy, CURLOPT_CLOSESOCKETDATA, transfer);
         curl_easy_setopt(transfer->easy, CURLOPT_READFUNCTION, read_body);
         curl_easy_setopt(transfer->easy, CURLOPT_READDATA, arg);
         curl_easy_setopt(transfer->easy, CURLOPT_WRITEFUNCTION, write_answer);
         curl_easy_setopt(transfer->easy, CURLOPT_WRITEDATA, arg);
     }
     return begin(transfer, rc);
+}
+
+bool transfer_is_over(const struct transfer *transfer)
+{
+    curl_socket_t only = CURL_SOCKET_BAD;
+    char byte;
+
+    for (int i = 0; i < TRANSFER_SOCKETS; i++)
+        if (transfer->sockets[i] != CURL_SOCKET_BAD) {
+            if (only != CURL_SOCKET_BAD)
+                return false;
+            only = transfer->sockets[i];
+        }
+    return only != CURL_SOCKET_BAD && recv(only, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 void transfer_stop(struct transfer *transfer)

@@ -15,10 +15,15 @@
 #include "options.h"
 #include "util.h"
 
-#define HTTP_ANSWER_MAX ((size_t)64 << 20)
+#define HTTP_ANSWER_MAX  ((size_t)64 << 20)
+
+#define TRANSFER_SOCKETS 4
 
 struct transfer {
     CURL *easy; /* NULL: idle */
+    /* Open sockets of a stream: two for a moment, while addresses of both
+     * families are tried; unused entries are CURL_SOCKET_BAD. */
+    curl_socket_t sockets[TRANSFER_SOCKETS];
     CURLM *multi;
     struct curl_slist *headers;
     char error[CURL_ERROR_SIZE];
@@ -54,6 +59,12 @@ int transfer_start(struct loop *loop, struct transfer *transfer,
 int transfer_start_stream(struct loop *loop, struct transfer *transfer,
                           const struct http_request *request, curl_read_callback read,
                           curl_write_callback write, void *arg);
+
+/* Whether the other side of a stream has closed it and all it sent was read.
+ * While its upload is paused, libcurl 7.88 takes a socket that the peer closed
+ * out of its poll set, but goes on waiting for the upload: done would come with
+ * the next thing that is sent. */
+bool transfer_is_over(const struct transfer *transfer);
 
 /* Ends it without a call of done; closes the connection if an answer was on its
  * way.  Idle is allowed. */

@@ -10,6 +10,7 @@
  */
 #include "stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
@@ -237,18 +238,27 @@ static void describe_end(struct libsd *sd, CURLcode result, long status, struct 
     }
 }
 
+static bool is_running(const struct stream *stream)
+{
+    return stream->state == STREAM_OPENING || stream->state == STREAM_OPEN;
+}
+
+static void ended(struct libsd *sd, CURLcode result, long status)
+{
+    struct failure failure;
+
+    describe_end(sd, result, status, &failure);
+    endpoints_failed(&sd->endpoints, sd->stream.endpoint);
+    stream_fail(sd, &failure);
+}
+
 static void stream_done(struct transfer *transfer, CURLcode result, long status)
 {
     struct libsd *sd = container_of(transfer, struct libsd, stream.transfer);
-    struct stream *stream = &sd->stream;
-    struct failure failure;
 
     stream_turn(sd);
-    if (stream->state != STREAM_OPENING && stream->state != STREAM_OPEN)
-        return;
-    describe_end(sd, result, status, &failure);
-    endpoints_failed(&sd->endpoints, stream->endpoint);
-    stream_fail(sd, &failure);
+    if (is_running(&sd->stream))
+        ended(sd, result, status);
 }
 
 /* ---- while open --------------------------------------------------------- */
@@ -313,8 +323,18 @@ void stream_turn(struct libsd *sd)
     /* Do not keep the room of one huge message for ever. */
     if (stream->lines.size == 0 && stream->lines.capacity > 16 * LINES_FIRST)
         lines_free(&stream->lines);
-    if ((stream->state == STREAM_OPENING || stream->state == STREAM_OPEN) && queue_is_full(sd))
+    if (!is_running(stream))
+        return;
+    if (queue_is_full(sd)) {
         suspend(sd);
+    } else if (stream->read_paused && transfer_is_over(&stream->transfer)) {
+        long status = 0;
+
+        curl_easy_getinfo(stream->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+        snprintf(stream->transfer.error, sizeof stream->transfer.error,
+                 "connection closed by the server");
+        ended(sd, CURLE_PARTIAL_FILE, status);
+    }
 }
 
 void stream_init(struct libsd *sd)
