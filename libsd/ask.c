@@ -89,8 +89,6 @@ int ask(libsd *sd, const struct question *question, struct buffer *text, struct 
     answer->records = (struct records){ 0 };
     if (error)
         error->code = 0;
-    if (timeout_ms < 0)
-        return LIBSD_EINVAL;
     if (!question->body->failed)
         asking = asking_new(sd, question, timeout_ms);
     if (!asking) {

@@ -13,7 +13,7 @@ struct question {
     const char *path;
     struct buffer *body; /* taken over */
     unsigned flags;      /* enum call_flags */
-    int timeout_ms;      /* as the application gave it */
+    int timeout_ms;      /* as the application gave it, not negative */
     bool big_answer;
 };
 

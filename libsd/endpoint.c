@@ -71,33 +71,41 @@ out:
     return copy;
 }
 
+static size_t count_commas(const char *text)
+{
+    size_t count = 0;
+
+    for (; (text = strchr(text, ',')) != NULL; text++)
+        count++;
+    return count;
+}
+
 int endpoints_init(struct endpoints *endpoints, const char *text)
 {
     char *list = strdup(text);
     char *save = NULL;
-    int rc = list ? 0 : LIBSD_ENOMEM;
+    int rc = 0;
 
     *endpoints = (struct endpoints){ .api = apis[0] };
-    for (char *one = list ? strtok_r(list, ",", &save) : NULL; one && rc == 0;
-         one = strtok_r(NULL, ",", &save)) {
-        char **urls = reallocarray(endpoints->urls, endpoints->count + 1, sizeof *urls);
-
-        if (!urls) {
-            rc = LIBSD_ENOMEM;
-            break;
-        }
-        endpoints->urls = urls;
-        urls[endpoints->count] = normalize(one + strspn(one, " "), &rc);
-        if (rc == 0)
-            endpoints->count++;
+    endpoints->urls = calloc(count_commas(text) + 1, sizeof *endpoints->urls);
+    if (!list || !endpoints->urls) {
+        rc = LIBSD_ENOMEM;
+        goto out;
     }
-    free(list);
-    if (rc == 0 && endpoints->count == 0)
+    for (char *one = strtok_r(list, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
+        endpoints->urls[endpoints->count] = normalize(one + strspn(one, " "), &rc);
+        if (rc < 0)
+            goto out;
+        endpoints->count++;
+    }
+    if (endpoints->count == 0)
         rc = LIBSD_EINVAL;
-    if (rc < 0)
-        endpoints_free(endpoints);
     else
         endpoints->current = random_u64() % endpoints->count;
+out:
+    free(list);
+    if (rc)
+        endpoints_free(endpoints);
     return rc;
 }
 

@@ -352,6 +352,12 @@ void groups_end(struct libsd *sd, int timeout_ms)
 
 void groups_free(struct libsd *sd)
 {
-    while (!LIST_EMPTY(&sd->groups))
-        group_free(LIST_FIRST(&sd->groups));
+    struct group *group = LIST_FIRST(&sd->groups);
+
+    while (group) {
+        struct group *following = LIST_NEXT(group, link);
+
+        group_free(group);
+        group = following;
+    }
 }

@@ -34,10 +34,8 @@ static int ask_lease(libsd *sd, const char *path, struct buffer *body, int timeo
 {
     struct question question = { .path = path, .body = body, .timeout_ms = timeout_ms };
     struct buffer text;
-    int rc = timeout_ms < 0 ? LIBSD_EINVAL : ask(sd, &question, &text, answer, error);
+    int rc = ask(sd, &question, &text, answer, error);
 
-    if (timeout_ms < 0)
-        return rc;
     records_free(&answer->records);
     buffer_free(&text);
     return rc;
@@ -54,7 +52,7 @@ int libsd_lease_grant(libsd *sd, int64_t ttl_s, int64_t *lease, int64_t *granted
 
     if (rc < 0)
         return rc;
-    if (ttl_s < 1 || !lease)
+    if (ttl_s < 1 || !lease || timeout_ms < 0)
         return LIBSD_EINVAL;
     lease_grant_body(&body, id, ttl_s);
     rc = ask_lease(sd, "/lease/grant", &body, timeout_ms, &answer, &error);
@@ -80,6 +78,8 @@ int libsd_lease_keepalive(libsd *sd, int64_t lease, int64_t *ttl_s, int timeout_
 
     if (rc < 0)
         return rc;
+    if (timeout_ms < 0)
+        return LIBSD_EINVAL;
     lease_id_body(&body, lease);
     rc = ask_lease(sd, "/lease/keepalive", &body, timeout_ms, &answer, NULL);
     if (rc < 0)
@@ -99,6 +99,8 @@ int libsd_lease_revoke(libsd *sd, int64_t lease, int timeout_ms)
 
     if (rc < 0)
         return rc;
+    if (timeout_ms < 0)
+        return LIBSD_EINVAL;
     lease_id_body(&body, lease);
     return ask_lease(sd, "/lease/revoke", &body, timeout_ms, &answer, NULL);
 }

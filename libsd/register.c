@@ -109,14 +109,15 @@ static int read_options(libsd_register_options *to, const libsd_register_options
     return 0;
 }
 
-static int registration_new(struct libsd *sd, const char *service, const char *instance,
-                            const char *address, const libsd_register_options *options,
-                            struct registration **made)
+/* NULL when out of memory. */
+static struct registration *registration_new(struct libsd *sd, const char *service,
+                                             const char *instance, const char *address,
+                                             const libsd_register_options *options)
 {
     struct registration *registration = calloc(1, sizeof *registration);
 
     if (!registration)
-        return LIBSD_ENOMEM;
+        return NULL;
     owner_init(&registration->owner, registration_deliver, registration_free);
     registration->sd = sd;
     registration->takeover = options->takeover;
@@ -130,11 +131,10 @@ static int registration_new(struct libsd *sd, const char *service, const char *i
                  registration->instance) < 0) {
         registration->key = NULL;
         owner_drop(&registration->owner);
-        return LIBSD_ENOMEM;
+        return NULL;
     }
     registration_init(registration);
-    *made = registration;
-    return 0;
+    return registration;
 }
 
 static int check_address(const char *address, libsd_instance *instance)
@@ -270,9 +270,9 @@ static void register_task(struct task *task)
 int libsd_register(libsd *sd, const char *service, const char *instance, const char *address,
                    int ttl_s, const libsd_register_options *options)
 {
-    libsd_register_options given;
-    libsd_instance parsed;
-    struct registration *registration = NULL;
+    libsd_register_options given = { 0 };
+    libsd_instance parsed = { 0 };
+    struct registration *registration;
     struct pending *pending;
     int rc = handle_check_blocking(sd);
 
@@ -284,10 +284,11 @@ int libsd_register(libsd *sd, const char *service, const char *instance, const c
         (instance && !is_name(instance, true)))
         return LIBSD_EINVAL;
     rc = check_address(address, &parsed);
-    if (rc == 0)
-        rc = registration_new(sd, service, instance, address, &given, &registration);
     if (rc < 0)
         return rc;
+    registration = registration_new(sd, service, instance, address, &given);
+    if (!registration)
+        return LIBSD_ENOMEM;
     registration->address = parsed;
     registration->ttl_s = ttl_s ? ttl_s : TTL_S;
     pending = pending_new(sd, given.timeout_ms, register_task);
