@@ -214,6 +214,12 @@ static inline uint64_t table_load8(const void *bytes)
 static inline uint64_t table_fold8(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
+
+    /* Upper case is without the bit that lower case, digits, '-' and '.' have:
+     * nearly every name is as it should be. */
+    if ((word & ones * 0x20) == ones * 0x20)
+        return word;
+
     uint64_t low7 = word & ones * 0x7f;
     uint64_t above_z = low7 + ones * (0x7f - 'Z');
     uint64_t from_a = low7 + ones * (0x80 - 'A');
@@ -222,14 +228,16 @@ static inline uint64_t table_fold8(uint64_t word)
     return word | upper >> 2;
 }
 
-/* The last `count` (1 to 7) bytes before `end`, in the places where the first
- * bytes of a word are; at least eight bytes must lie before `end`. */
-static inline uint64_t table_load_tail(const char *end, uint32_t count)
+/* The last `count` (1 to 7) bytes before `end`, folded, in the places where the
+ * first bytes of a word are; at least eight bytes must lie before `end`. */
+static inline uint64_t table_fold_tail(const char *end, uint32_t count)
 {
+    uint64_t last = table_fold8(table_load8(end - 8));
+
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return table_load8(end - 8) >> (64 - 8 * count);
+    return last >> (64 - 8 * count);
 #else
-    return table_load8(end - 8) << (64 - 8 * count);
+    return last << (64 - 8 * count);
 #endif
 }
 
@@ -243,7 +251,7 @@ static inline void table_name_set(struct table_name *name, const char *text, uin
     if (rest == 0) {
         name->words[whole] = 0;
     } else if (whole > 0) {
-        name->words[whole] = table_fold8(table_load_tail(text + length, rest));
+        name->words[whole] = table_fold_tail(text + length, rest);
     } else {
         uint64_t word = 0;
         memcpy(&word, text, rest);

@@ -62,31 +62,35 @@ static inline bool table_view_holds(const struct table_view *view)
 /* Whether `text` is inside a domain of the table (or is the domain itself).
  * Returns the length of the longest such domain, 0 if there is none.  text:
  * without a trailing dot, any case. */
-uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length);
+static inline uint32_t table_domain_of(const struct table_view *view, const char *text,
+                                       size_t length);
 
 /* The domain at `*at` (0 for the first) in the table's list: its text, not
  * terminated, and its length; *at moves on.  NULL: the list is broken. */
-const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *length);
+static inline const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *length);
 
 /* The same for one domain, given in lower case. */
-bool table_is_inside(const char *text, size_t length, const char *domain, uint32_t domain_length);
+static inline bool table_is_inside(const char *text, size_t length, const char *domain,
+                                   uint32_t domain_length);
 
 /* One of the two indices, its bounds checked. */
 struct table_index {
     const table_word *slots;
     uint32_t mask;
 };
-bool table_index_open(const struct table_view *view, enum table_header_word word,
-                      struct table_index *index);
+static inline bool table_index_open(const struct table_view *view, enum table_header_word word,
+                                    struct table_index *index);
 
 /* Opens the record that a slot of names holds now.  TABLE_MISS: it holds
  * none. */
-enum table_result table_slot_open(const struct table_view *view, const struct table_index *names,
-                                  uint32_t slot, struct table_record *record);
+static inline enum table_result table_slot_open(const struct table_view *view,
+                                                const struct table_index *names, uint32_t slot,
+                                                struct table_record *record);
 
 /* Looks up a service by its owner name. */
-enum table_result table_find(const struct table_view *view, const struct table_name *name,
-                             struct table_record *record);
+static inline enum table_result table_find(const struct table_view *view,
+                                           const struct table_name *name,
+                                           struct table_record *record);
 
 /* What an owner name stands for: of a record's addresses (v4, then v6) the
  * `count` from number `first` on; and where an instance's label is. */
@@ -99,17 +103,33 @@ struct table_owner {
 /* Looks up an owner name, of a service or else of an instance.
  * text: of `length` 1 to TABLE_MAX_NAME bytes, any case, no trailing dot.
  * domain_length: what table_domain_of() said. */
-enum table_result table_find_owner(const struct table_view *view, const char *text, uint32_t length,
-                                   uint32_t domain_length, struct table_owner *owner);
+static inline enum table_result table_find_owner(const struct table_view *view, const char *text,
+                                                 uint32_t length, uint32_t domain_length,
+                                                 struct table_owner *owner);
 
-/* The length of the owner name, and the name itself, terminated.  The service's
- * own if `label_length` is 0. */
+/* Used by table_find_owner(): an instance's owner name, when there is no
+ * service of that name.  name: the whole of it, folded; overwritten. */
+enum table_result table_find_instance(const struct table_view *view, const char *text,
+                                      uint32_t length, uint32_t domain_length,
+                                      struct table_name *name, struct table_owner *owner);
+
+/* The length of the owner name (the service's own if label_length is 0); the
+ * bytes that table_owner_name() writes; and the name, terminated.  It is copied
+ * in whole words, so up to seven bytes more than the name has are written. */
 static inline uint32_t table_owner_name_length(const struct table_owner *owner)
 {
     return owner->record.shape.name_length +
            (owner->label_length != 0 ? owner->label_length + 1 : 0);
 }
-void table_owner_name(const struct table_owner *owner, char *name);
+
+static inline uint32_t table_owner_name_size(const struct table_owner *owner)
+{
+    return (owner->record.shape.name_length / 8 + 1) * 8 +
+           (owner->label_length != 0 ? owner->label_length + 1 : 0);
+}
+
+static inline void table_owner_name(const struct table_owner *owner, char *name);
+void table_label_copy(const struct table_owner *owner, char *to); /* not terminated */
 
 /* Instance i of the record (0 to shape.instances - 1) as an owner.  False: the
  * record is not whole. */
@@ -152,7 +172,17 @@ static inline void table_record_v6(const struct table_record *record, uint32_t i
 /* The address that a position, evenly spread over 0 to 2^64 - 1, falls on:
  * `first` to `first + count - 1`, each as often as its weight says.  count is
  * not 0. */
-uint32_t table_record_pick(const struct table_record *record, uint32_t first, uint32_t count,
-                           uint64_t position);
+uint32_t table_record_pick_weighted(const struct table_record *record, uint32_t first,
+                                    uint32_t count, uint64_t position);
+
+static inline uint32_t table_record_pick(const struct table_record *record, uint32_t first,
+                                         uint32_t count, uint64_t position)
+{
+    if (record->shape.flags & TABLE_FLAG_WEIGHTED)
+        return table_record_pick_weighted(record, first, count, position);
+    return first + (uint32_t)((position >> 32) * count >> 32);
+}
+
+#include "find.h"
 
 #endif

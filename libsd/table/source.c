@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -20,18 +19,6 @@
 /* Windows are reserved in these sizes only, each four times the one before,
  * so that a process that sees a table grow for years needs few of them. */
 #define WINDOW_SMALLEST ((size_t)256 * 1024)
-
-/* The step of a Weyl sequence over 64 bits: 2^64 divided by the golden ratio. */
-#define POSITION_STEP   UINT64_C(0x9e3779b97f4a7c15)
-
-int64_t table_now(void)
-{
-    struct timespec now = { 0 };
-
-    /* The vDSO answers; the heartbeat needs no better than its 4 ms. */
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec;
-}
 
 /* ---- what is private to the process ------------------------------------ */
 
@@ -64,14 +51,6 @@ static inline struct table_local *local_of(struct table_source *source)
 
 /* ---- positions --------------------------------------------------------- */
 
-static inline table_word *lane_of(struct table_source *source)
-{
-    uint64_t self = (uint64_t)(uintptr_t)pthread_self();
-    uint32_t lane = (uint32_t)((self * POSITION_STEP >> 32) * TABLE_LANES >> 32);
-
-    return &local_of(source)->lanes[lane].position;
-}
-
 /* Short-lived processes and forked workers must differ from each other:
  * the kernel's random bytes do for the first, the clock for the second. */
 static uint64_t position_seed(const table_word *lane)
@@ -83,27 +62,19 @@ static uint64_t position_seed(const table_word *lane)
     if (random != NULL)
         memcpy(seed, random, sizeof seed);
     clock_gettime(CLOCK_MONOTONIC, &now);
-    seed[0] ^= (uint64_t)now.tv_nsec * POSITION_STEP ^ (uint64_t)now.tv_sec;
+    seed[0] ^= (uint64_t)now.tv_nsec * TABLE_POSITION_STEP ^ (uint64_t)now.tv_sec;
     seed[1] ^= (uint64_t)(uintptr_t)lane;
-    return table_mix(seed[0] ^ UINT64_C(0xa0761d6478bd642f), seed[1] ^ POSITION_STEP) | 1;
+    return table_mix(seed[0] ^ UINT64_C(0xa0761d6478bd642f), seed[1] ^ TABLE_POSITION_STEP) | 1;
 }
 
-uint64_t table_source_position(struct table_source *source)
+/* The lane for a thread, begun if it was not. */
+table_word *table_source_lane(struct table_source *source, uint64_t hash)
 {
-    table_word *lane = lane_of(source);
-    uint64_t position = table_load(lane);
+    table_word *lane = &local_of(source)->lanes[hash * TABLE_LANES >> 32].position;
 
-    if (position == 0) {
-        position = position_seed(lane);
-        atomic_store_explicit(lane, position, memory_order_relaxed);
-    }
-    return position;
-}
-
-void table_source_position_used(struct table_source *source, uint64_t position)
-{
-    /* Two threads in one lane may lose a step: no harm. */
-    atomic_store_explicit(lane_of(source), position + POSITION_STEP, memory_order_relaxed);
+    if (table_load(lane) == 0)
+        atomic_store_explicit(lane, position_seed(lane), memory_order_relaxed);
+    return lane;
 }
 
 /* ---- opening the file -------------------------------------------------- */
@@ -291,16 +262,7 @@ static bool look_once_a_second(struct table_source *source, int64_t now,
     return found;
 }
 
-static inline bool is_fresh(const struct table_view *view, int64_t now)
-{
-    uint64_t age = (uint64_t)now - table_load(view->words + TABLE_H_HEARTBEAT);
-
-    /* Unsigned: a heartbeat in the future, from before a reboot or from
-     * another time namespace, is not fresh either. */
-    return age + TABLE_FRESH_S <= 2 * TABLE_FRESH_S;
-}
-
-bool table_source_view(struct table_source *source, int64_t now, struct table_view *view)
+bool table_source_look(struct table_source *source, int64_t now, struct table_view *view)
 {
     for (int tries = 0; tries < TABLE_WINDOWS; tries++) {
         struct table_window *window = atomic_load_explicit(&source->current, memory_order_acquire);
@@ -308,7 +270,7 @@ bool table_source_view(struct table_source *source, int64_t now, struct table_vi
         bool superseded =
             good && (table_load(view->words + TABLE_H_STATE) & 0xff) == TABLE_SUPERSEDED;
 
-        if (good && !superseded && is_fresh(view, now))
+        if (good && !superseded && table_is_fresh(view, now))
             return true;
         if (!look_once_a_second(source, now, window, superseded) &&
             window == atomic_load_explicit(&source->current, memory_order_acquire))
@@ -381,16 +343,15 @@ static bool is_of_this_boot(struct table_source *source, const struct table_view
            id[1] == table_load(view->words + TABLE_H_BOOT_ID_2);
 }
 
-bool table_source_is_usable(struct table_source *source, const struct table_view *view, int64_t now)
+bool table_source_is_recent(struct table_source *source, const struct table_view *view, int64_t now)
 {
     uint64_t max_stale = table_load(view->words + TABLE_H_MAX_STALE);
-    int64_t true_at;
+    int64_t true_at = (int64_t)table_load(view->words + TABLE_H_TRUE_AT);
 
     if (max_stale == 0)
         return true;
     /* Seconds of another boot say nothing about age. */
-    if (!is_fresh(view, now) && !is_of_this_boot(source, view))
+    if (!table_is_fresh(view, now) && !is_of_this_boot(source, view))
         return false;
-    true_at = (int64_t)table_load(view->words + TABLE_H_TRUE_AT);
     return now - true_at <= (int64_t)(max_stale > INT32_MAX ? INT32_MAX : max_stale);
 }

@@ -26,6 +26,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "reader.h"
 
@@ -66,12 +67,46 @@ struct table_source {
 };
 
 /* CLOCK_MONOTONIC in seconds, as the heartbeat counts.  No system call. */
-int64_t table_now(void);
+static inline int64_t table_now(void)
+{
+    struct timespec now = { 0 };
+
+    /* The vDSO answers; the heartbeat needs no better than its 4 ms. */
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+/* Unsigned: a heartbeat in the future, from before a reboot or from another
+ * time namespace, is not fresh either. */
+static inline bool table_is_fresh(const struct table_view *view, int64_t now)
+{
+    uint64_t age = (uint64_t)now - table_load(view->words + TABLE_H_HEARTBEAT);
+
+    return age + TABLE_FRESH_S <= 2 * TABLE_FRESH_S;
+}
+
+bool table_source_look(struct table_source *source, int64_t now, struct table_view *view);
 
 /* Takes a view of the newest table.  Looks at the path (a handful of system
  * calls) only if there is no fresh table, and then once a second at most.
  * False: there is no table. */
-bool table_source_view(struct table_source *source, int64_t now, struct table_view *view);
+static inline bool table_source_view(struct table_source *source, int64_t now,
+                                     struct table_view *view)
+{
+    struct table_window *window = atomic_load_explicit(&source->current, memory_order_acquire);
+
+    /* A window became current after its header was checked.  If other bytes
+     * were mapped over it since, their generation is another one, or 0. */
+    if (window != NULL) {
+        view->words = (const table_word *)atomic_load_explicit(&window->at, memory_order_relaxed);
+        view->bytes = atomic_load_explicit(&window->bytes, memory_order_relaxed);
+        view->generation = table_load(view->words + TABLE_H_GENERATION);
+        if (view->generation != 0 && table_is_fresh(view, now) &&
+            (table_load(view->words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED)
+            return true;
+    }
+    return table_source_look(source, now, view);
+}
 
 /* Maps the file apart from all windows, for a walk through all of it: what it
  * holds stays the same or follows the writer, but is never replaced by a newer
@@ -80,14 +115,54 @@ bool table_source_map(struct table_source *source, struct table_view *view);
 void table_source_unmap(struct table_view *view);
 
 /* Whether the content is not older than the writer allows (max-stale). */
-bool table_source_is_usable(struct table_source *source, const struct table_view *view,
+bool table_source_is_recent(struct table_source *source, const struct table_view *view,
                             int64_t now);
+
+static inline bool table_source_is_usable(struct table_source *source,
+                                          const struct table_view *view, int64_t now)
+{
+    return table_load(view->words + TABLE_H_MAX_STALE) == 0 ||
+           table_source_is_recent(source, view, now);
+}
 
 /* A position for table_record_pick().  Successive positions of a thread are a
  * Weyl sequence with the golden ratio, so any regular part of them (every
  * second, say) is spread as evenly as all.  Moves on only when used():
  * glibc asks twice for an answer that did not fit its buffer. */
-uint64_t table_source_position(struct table_source *source);
-void table_source_position_used(struct table_source *source, uint64_t position);
+struct table_position {
+    table_word *lane;
+    uint64_t value;
+};
+
+/* 2^64 divided by the golden ratio. */
+#define TABLE_POSITION_STEP UINT64_C(0x9e3779b97f4a7c15)
+
+table_word *table_source_lane(struct table_source *source, uint64_t hash);
+
+static inline struct table_position table_source_position(struct table_source *source)
+{
+    struct table_local *local = atomic_load_explicit(&source->local, memory_order_acquire);
+    struct table_position position;
+    /* Threads have stacks apart: the address tells them from each other for
+     * less than a call of pthread_self(). */
+    uint64_t hash = ((uintptr_t)&position >> 14) * TABLE_POSITION_STEP >> 32;
+
+    if (local != NULL) {
+        position.lane = &local->lanes[hash * TABLE_LANES >> 32].position;
+        position.value = table_load(position.lane);
+        if (position.value != 0)
+            return position;
+    }
+    position.lane = table_source_lane(source, hash);
+    position.value = table_load(position.lane);
+    return position;
+}
+
+/* Two threads in one lane may lose a step: no harm. */
+static inline void table_source_position_used(struct table_position position)
+{
+    atomic_store_explicit(position.lane, position.value + TABLE_POSITION_STEP,
+                          memory_order_relaxed);
+}
 
 #endif

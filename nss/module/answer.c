@@ -35,14 +35,14 @@ enum answer answer_host(const struct table_owner *owner, int with_alias, struct 
 {
     int is_v4 = owner->first < owner->record.shape.v4;
     size_t address_size = is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
-    size_t name_size = table_owner_name_length(owner) + 1;
+    size_t name_size = table_owner_name_size(owner);
     struct table_owner service = *owner;
     struct buffer buffer;
 
     service.label_length = 0;
     if (!buffer_take(&buffer, start, size,
                      4 * sizeof(char *) + address_size + name_size +
-                         (with_alias ? table_owner_name_length(&service) + 1 : 0)))
+                         (with_alias ? table_owner_name_size(&service) : 0)))
         return ANSWER_SMALL;
     host->h_addr_list = buffer_use(&buffer, 2 * sizeof(char *));
     host->h_aliases = buffer_use(&buffer, 2 * sizeof(char *));

@@ -22,7 +22,7 @@
  * from number `start` on and round. */
 struct choice {
     uint32_t first, of, start, count;
-    uint64_t position;
+    struct table_position position;
 };
 
 /* ---- finding ----------------------------------------------------------- */
@@ -95,7 +95,7 @@ static void choose(const struct table_owner *owner, int family, struct choice *c
     if (choice->of == 0)
         return;
     choice->position = table_source_position(&table_file);
-    choice->start = table_record_pick(record, choice->first, choice->of, choice->position);
+    choice->start = table_record_pick(record, choice->first, choice->of, choice->position.value);
 }
 
 /* The address after number i, and round. */
@@ -113,13 +113,13 @@ static enum answer fill_hostent(const struct table_owner *owner, const struct ch
     size_t address_size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
     struct buffer buffer;
     char **addresses;
-    uint32_t name_length = table_owner_name_length(owner);
+    uint32_t name_size = table_owner_name_size(owner);
     uint32_t i = choice->start;
 
     /* One pointer ends the empty list of aliases, one that of addresses. */
     if (!buffer_take(&buffer, start, size,
                      (choice->count + 2) * sizeof(char *) + choice->count * address_size +
-                         name_length + 1))
+                         name_size))
         return ANSWER_SMALL;
     host->h_aliases = buffer_use(&buffer, sizeof(char *));
     host->h_aliases[0] = NULL;
@@ -132,7 +132,7 @@ static enum answer fill_hostent(const struct table_owner *owner, const struct ch
     host->h_addr_list = addresses;
     host->h_addrtype = family;
     host->h_length = (int)address_size;
-    host->h_name = buffer_use(&buffer, name_length + 1);
+    host->h_name = buffer_use(&buffer, name_size);
     table_owner_name(owner, host->h_name);
     return ANSWER_FOUND;
 }
@@ -144,14 +144,14 @@ static enum answer fill_tuples(const struct table_owner *owner, const struct cho
     const struct table_record *record = &owner->record;
     struct buffer buffer;
     struct gaih_addrtuple *tuples, **link = head;
-    uint32_t name_length = table_owner_name_length(owner);
+    uint32_t name_size = table_owner_name_size(owner);
     uint32_t i = choice->start;
     char *name;
 
-    if (!buffer_take(&buffer, start, size, choice->count * sizeof *tuples + name_length + 1))
+    if (!buffer_take(&buffer, start, size, choice->count * sizeof *tuples + name_size))
         return ANSWER_SMALL;
     tuples = buffer_use(&buffer, choice->count * sizeof *tuples);
-    name = buffer_use(&buffer, name_length + 1);
+    name = buffer_use(&buffer, name_size);
     table_owner_name(owner, name);
     for (uint32_t n = 0; n < choice->count; n++, i = choice_next(choice, i)) {
         /* glibc before 2.36, and nscd's of 2.36, lend the first tuple and read
@@ -193,7 +193,7 @@ static enum answer answer(const char *name, int family, struct hostent *host,
         if (!table_record_is_whole(&owner.record))
             continue;
         if (result == ANSWER_FOUND) {
-            table_source_position_used(&table_file, choice.position);
+            table_source_position_used(choice.position);
             if (pat != NULL)
                 *pat = head;
         }
@@ -214,13 +214,9 @@ NSS_EXPORT enum nss_status _nss_etcdsd_gethostbyname4_r(const char *name,
     return answer_status(answer(name, AF_UNSPEC, NULL, pat, buffer, size), errnop, h_errnop);
 }
 
-NSS_EXPORT enum nss_status _nss_etcdsd_gethostbyname3_r(const char *name, int family,
-                                                        struct hostent *host, char *buffer,
-                                                        size_t size, int *errnop, int *h_errnop,
-                                                        int32_t *ttlp, char **canonp)
+static enum nss_status by_name(const char *name, int family, struct hostent *host, char *buffer,
+                               size_t size, int *errnop, int *h_errnop)
 {
-    enum nss_status status;
-
     if (family == AF_UNSPEC)
         family = AF_INET;
     if (family != AF_INET && family != AF_INET6) {
@@ -228,9 +224,18 @@ NSS_EXPORT enum nss_status _nss_etcdsd_gethostbyname3_r(const char *name, int fa
         *h_errnop = NO_DATA;
         return NSS_STATUS_UNAVAIL;
     }
+    return answer_status(answer(name, family, host, NULL, buffer, size), errnop, h_errnop);
+}
+
+NSS_EXPORT enum nss_status _nss_etcdsd_gethostbyname3_r(const char *name, int family,
+                                                        struct hostent *host, char *buffer,
+                                                        size_t size, int *errnop, int *h_errnop,
+                                                        int32_t *ttlp, char **canonp)
+{
+    enum nss_status status = by_name(name, family, host, buffer, size, errnop, h_errnop);
+
     if (ttlp != NULL)
         *ttlp = 0;
-    status = answer_status(answer(name, family, host, NULL, buffer, size), errnop, h_errnop);
     if (status == NSS_STATUS_SUCCESS && canonp != NULL)
         *canonp = host->h_name;
     return status;
@@ -240,14 +245,12 @@ NSS_EXPORT enum nss_status _nss_etcdsd_gethostbyname2_r(const char *name, int fa
                                                         struct hostent *host, char *buffer,
                                                         size_t size, int *errnop, int *h_errnop)
 {
-    return _nss_etcdsd_gethostbyname3_r(name, family, host, buffer, size, errnop, h_errnop, NULL,
-                                        NULL);
+    return by_name(name, family, host, buffer, size, errnop, h_errnop);
 }
 
 NSS_EXPORT enum nss_status _nss_etcdsd_gethostbyname_r(const char *name, struct hostent *host,
                                                        char *buffer, size_t size, int *errnop,
                                                        int *h_errnop)
 {
-    return _nss_etcdsd_gethostbyname3_r(name, AF_INET, host, buffer, size, errnop, h_errnop, NULL,
-                                        NULL);
+    return by_name(name, AF_INET, host, buffer, size, errnop, h_errnop);
 }

@@ -30,10 +30,12 @@ static enum answer answer_service(const struct table_view *view, const struct ta
     char *name;
 
     /* The name twice, the second time without the domain. */
-    if (!buffer_take(&buffer, start, size, 2 * sizeof(char *) + 2 * (length + 1) + sizeof "tcp"))
+    if (!buffer_take(&buffer, start, size,
+                     2 * sizeof(char *) + table_owner_name_size(&owner) + length + 1 +
+                         sizeof "tcp"))
         return ANSWER_SMALL;
     service->s_aliases = buffer_use(&buffer, 2 * sizeof(char *));
-    name = service->s_aliases[0] = buffer_use(&buffer, length + 1);
+    name = service->s_aliases[0] = buffer_use(&buffer, table_owner_name_size(&owner));
     service->s_aliases[1] = NULL;
     table_owner_name(&owner, name);
     service->s_name = buffer_use(&buffer, length + 1);

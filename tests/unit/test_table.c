@@ -320,10 +320,10 @@ Test(table, weights_decide_how_often_an_address_is_picked)
     table_name_set(&name, "u.service.etcd", 14);
     cr_assert_eq(table_find(&view, &name, &record), TABLE_FOUND);
     for (int i = 0; i < 10000; i++) {
-        uint64_t position = table_source_position(&source);
+        struct table_position position = table_source_position(&source);
 
-        hits[table_record_pick(&record, 0, 3, position)]++;
-        table_source_position_used(&source, position);
+        hits[table_record_pick(&record, 0, 3, position.value)]++;
+        table_source_position_used(position);
     }
     cr_expect(hits[0] > 980 && hits[0] < 1020, "%u", hits[0]);
     cr_expect(hits[1] > 1980 && hits[1] < 2020, "%u", hits[1]);
