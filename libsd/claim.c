@@ -2,9 +2,14 @@
  *
  * Writing the keys of a group, many in one transaction.
  *
- * Each key is a nested transaction that decides for itself, so every request
- * can be repeated when its outcome is unknown: a first try that got through
- * shows up as a key that exists and is ours.
+ * Each key has a transaction that decides for itself, so every request can be
+ * repeated when its outcome is unknown: a first try that got through shows up
+ * as a key that exists and is ours.
+ *
+ * Several go as nested transactions in one; a conflict over one key does not
+ * touch the others then.  Not so where users have rights: etcd 3.4.23 does not
+ * look at rights inside nested transactions (seen), and we don't want to write
+ * what we may not.
  */
 #include "group.h"
 #include "internal.h"
@@ -46,7 +51,7 @@ void claim_queue(struct registration *registration, int step)
 static void add_compare(struct buffer *body, const char *target, libsd_slice key, const char *field,
                         int64_t number)
 {
-    buffer_format(body, "{\"request_txn\":{\"compare\":[{\"target\":\"%s\",\"key\":", target);
+    buffer_format(body, "{\"compare\":[{\"target\":\"%s\",\"key\":", target);
     buffer_base64(body, key);
     buffer_format(body, ",\"%s\":\"%lld\"}],\"success\":[", field, (long long)number);
 }
@@ -60,7 +65,7 @@ static void add_step(struct buffer *body, const struct registration *registratio
         add_compare(body, "LEASE", key, "lease", lease);
         buffer_text(body, "{\"request_delete_range\":{\"key\":");
         buffer_base64(body, key);
-        buffer_text(body, "}}]}}");
+        buffer_text(body, "}}]}");
         return;
     }
     if (step == STEP_SWAP)
@@ -74,7 +79,22 @@ static void add_step(struct buffer *body, const struct registration *registratio
     buffer_format(
         body, ",\"lease\":\"%lld\"}}],\"failure\":[{\"request_range\":{\"key\":", (long long)lease);
     buffer_base64(body, key);
-    buffer_text(body, "}}]}}");
+    buffer_text(body, "}}]}");
+}
+
+static void add_batch(struct buffer *body, const struct group *group)
+{
+    if (group->batch_count == 1) {
+        add_step(body, group->batch[0], group->batch_step[0], group->batch_lease);
+        return;
+    }
+    buffer_text(body, "{\"success\":[");
+    for (size_t i = 0; i < group->batch_count; i++) {
+        buffer_text(body, i ? ",{\"request_txn\":" : "{\"request_txn\":");
+        add_step(body, group->batch[i], group->batch_step[i], group->batch_lease);
+        buffer_text(body, "}");
+    }
+    buffer_text(body, "]}");
 }
 
 static void take_from_work(struct group *group, struct registration *registration)
@@ -91,9 +111,10 @@ static void take_from_work(struct group *group, struct registration *registratio
 static void fill_batch(struct group *group)
 {
     struct registration *registration;
+    size_t most = group->proven && !*group->sd->options.user ? BATCH_MAX : 1;
 
     group->batch_lease = group->lease;
-    while (group->batch_count < BATCH_MAX && (registration = TAILQ_FIRST(&group->work))) {
+    while (group->batch_count < most && (registration = TAILQ_FIRST(&group->work))) {
         if (registration->alone && group->batch_count)
             return;
         take_from_work(group, registration);
@@ -120,8 +141,6 @@ static void batch_done(struct call *call, struct buffer *text);
 
 static void send_batch(struct group *group)
 {
-    struct buffer *body = &group->txn.body;
-
     if (!group->held) {
         drop_unheld(group);
         return;
@@ -133,13 +152,7 @@ static void send_batch(struct group *group)
     group->txn.path = "/kv/txn";
     group->txn.deadline_ns = now_ns() + TXN_NS;
     group->txn.done = batch_done;
-    buffer_text(body, "{\"success\":[");
-    for (size_t i = 0; i < group->batch_count; i++) {
-        if (i)
-            buffer_text(body, ",");
-        add_step(body, group->batch[i], group->batch_step[i], group->batch_lease);
-    }
-    buffer_text(body, "]}");
+    add_batch(&group->txn.body, group);
     call_start(&group->txn);
 }
 
@@ -212,14 +225,18 @@ static void batch_done(struct call *call, struct buffer *text)
     group->batch_count = 0;
     for (size_t i = 0; i < count; i++)
         group->batch[i]->busy = false;
-    if (failure.code == 0 && answer_read(text, &answer, &failure) == 0 &&
-        answer.result_count != count)
+    if (failure.code == 0 && answer_read(text, &answer, &failure) == 0 && count == 1) {
+        answer.results[0].succeeded = answer.succeeded;
+        answer.result_count = 1;
+    }
+    if (failure.code == 0 && answer.result_count != count)
         failure_set(&failure, LIBSD_EPROTOCOL, "%zu answers to %zu operations", answer.result_count,
                     count);
     if (failure.code < 0) {
         all_failed(group, count, &failure);
     } else {
         group->work_failures = 0;
+        group->proven = true;
         for (size_t i = 0; i < count; i++) {
             if (group->batch[i]->group)
                 one_done(group, group->batch[i], group->batch_step[i], &answer.results[i], &answer);

@@ -41,26 +41,28 @@ void follow_start(struct libsd_watch *watch)
     begin(&watch->timer);
 }
 
+static void begin_later(struct libsd_watch *watch, int64_t delay_ns)
+{
+    watch->timer.fire = begin;
+    timer_start(&watch->sd->loop, &watch->timer, delay_ns);
+    watch->failures++;
+}
+
 /* At once if the last list has held for a while, else after a wait: whatever
  * etcd answers, it must not lead to a tight loop. */
 void follow_again(struct libsd_watch *watch)
 {
     if (now_ns() - watch->begun_ns > STABLE_NS)
         watch->failures = 0;
-    watch->timer.fire = begin;
-    timer_start(&watch->sd->loop, &watch->timer,
-                watch->failures ? backoff_ns(watch->failures - 1) : 0);
-    watch->failures++;
+    begin_later(watch, watch->failures ? backoff_ns(watch->failures - 1) : 0);
 }
 
 static void failed(struct libsd_watch *watch, const struct failure *failure)
 {
     handle_background(watch->sd, failure);
     handle_log(watch->sd, LIBSD_LOG_DEBUG, "list: %s", failure->text);
-    if (watch->failures == 0)
-        watch->failures = 1;
     watch_down(watch, failure);
-    follow_again(watch);
+    begin_later(watch, backoff_after_ns(failure, watch->failures));
 }
 
 static void audit(struct timer *timer)
@@ -167,6 +169,8 @@ static void page_done(struct call *call, struct buffer *text)
         return;
     }
     buffer_free(&watch->cursor);
+    /* One failure is kept in mind until this list has held for a while. */
+    watch->failures = watch->failures > 0;
     watch->subscription.next = watch->revision + 1;
     stream_subscribe(watch->sd, &watch->subscription);
     return;

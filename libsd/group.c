@@ -86,7 +86,7 @@ static void grant_done(struct call *call, struct buffer *text)
     if (!exists && (failure.code < 0 || answer_read(text, &answer, &failure) < 0)) {
         records_free(&answer.records);
         note_failure(group, "lease not granted", &failure);
-        next(group, grant, backoff_ns(group->failures++));
+        next(group, grant, backoff_after_ns(&failure, group->failures++));
         if (!libsd_error_is_retriable(failure.code))
             refuse_all(group, &failure);
         return;

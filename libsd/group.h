@@ -21,8 +21,7 @@
 #include "call.h"
 #include "registration.h"
 
-/* Registrations per transaction: each one is a nested transaction of its own,
- * so one conflict does not touch the others.  etcd allows 128 operations. */
+/* Registrations per transaction; etcd allows 128 operations. */
 #define BATCH_MAX   64
 #define PAST_LEASES 4
 
@@ -55,6 +54,7 @@ struct group {
     struct call txn;
     struct timer work_timer;
     unsigned work_failures;
+    bool proven; /* etcd takes our writes without a user */
     int64_t batch_lease;
     struct registration *batch[BATCH_MAX];
     int batch_step[BATCH_MAX];

@@ -294,6 +294,13 @@ void http_reap(struct loop *loop)
     }
 }
 
+/* In TLS 1.3 the handshake is over when the server looks at our certificate, so
+ * its refusal comes as an error of reading or writing. */
+static bool is_certificate_alert(const char *text)
+{
+    return strstr(text, "alert") && (strstr(text, "certificate") || strstr(text, "unknown ca"));
+}
+
 enum http_outcome http_outcome(CURLcode result, struct failure *failure, const char *url,
                                const char *text)
 {
@@ -302,6 +309,8 @@ enum http_outcome http_outcome(CURLcode result, struct failure *failure, const c
 
     if (!text || !*text)
         text = curl_easy_strerror(result);
+    if (is_certificate_alert(text))
+        result = CURLE_SSL_CERTPROBLEM;
     switch (result) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:

@@ -91,63 +91,69 @@ static void read_kvs(struct json *json, struct records *records)
     }
 }
 
-/* "responses" of a nested transaction: only a range in it says anything. */
+static void read_range(struct json *json, struct answer *answer, struct txn_result *result)
+{
+    libsd_slice name;
+
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (!slice_is(name, "kvs")) {
+            json_skip(json);
+            continue;
+        }
+        result->record = answer->records.count;
+        read_kvs(json, &answer->records);
+        result->found = answer->records.count > result->record;
+    }
+}
+
+static void read_operation(struct json *json, struct answer *answer, struct txn_result *result,
+                           bool inner);
+
+/* A transaction inside one; ours go no deeper. */
 static void read_nested(struct json *json, struct answer *answer, struct txn_result *result)
 {
     libsd_slice name;
-    libsd_slice field;
 
-    json_array(json);
-    while (json_element(json)) {
-        json_object(json);
-        while (json_member(json, &name)) {
-            if (!slice_is(name, "response_range")) {
-                json_skip(json);
-                continue;
-            }
-            json_object(json);
-            while (json_member(json, &field)) {
-                if (!slice_is(field, "kvs")) {
-                    json_skip(json);
-                    continue;
-                }
-                result->record = answer->records.count;
-                read_kvs(json, &answer->records);
-                result->found = answer->records.count > result->record;
-            }
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "succeeded")) {
+            result->succeeded = json_bool(json);
+        } else if (slice_is(name, "responses")) {
+            json_array(json);
+            while (json_element(json))
+                read_operation(json, answer, result, true);
+        } else {
+            json_skip(json);
         }
+    }
+}
+
+static void read_operation(struct json *json, struct answer *answer, struct txn_result *result,
+                           bool inner)
+{
+    libsd_slice name;
+
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "response_range"))
+            read_range(json, answer, result);
+        else if (slice_is(name, "response_txn") && !inner)
+            read_nested(json, answer, result);
+        else
+            json_skip(json);
     }
 }
 
 static void read_responses(struct json *json, struct answer *answer)
 {
-    libsd_slice name;
-    libsd_slice field;
-
     json_array(json);
     while (json_element(json)) {
-        struct txn_result *result = &answer->results[answer->result_count];
-
-        if (answer->result_count++ == TXN_MAX) {
+        if (answer->result_count == TXN_MAX) {
             json_fail(json, "too many responses");
             return;
         }
-        json_object(json);
-        while (json_member(json, &name)) {
-            if (!slice_is(name, "response_txn")) {
-                json_skip(json);
-                continue;
-            }
-            json_object(json);
-            while (json_member(json, &field)) {
-                if (slice_is(field, "succeeded"))
-                    result->succeeded = json_bool(json);
-                else if (slice_is(field, "responses"))
-                    read_nested(json, answer, result);
-                else
-                    json_skip(json);
-            }
-        }
+        read_operation(json, answer, &answer->results[answer->result_count++], false);
     }
 }
 

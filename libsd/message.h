@@ -68,8 +68,8 @@ enum grpc_code {
 
 /* What one operation of a transaction did. */
 struct txn_result {
-    bool succeeded; /* of a nested transaction */
-    bool found;     /* its failure branch read a key: records.list[record] */
+    bool succeeded; /* if it is a transaction itself */
+    bool found;     /* it read a key: records.list[record] */
     size_t record;
 };
 

@@ -194,7 +194,7 @@ void stream_fail(struct libsd *sd, const struct failure *failure)
     handle_background(sd, &copy);
     handle_log(sd, stream->failures ? LIBSD_LOG_DEBUG : LIBSD_LOG_WARNING, "watch stream: %s",
                copy.text);
-    timer_start(&sd->loop, &stream->timer, backoff_ns(stream->failures++));
+    timer_start(&sd->loop, &stream->timer, backoff_after_ns(&copy, stream->failures++));
     all_wanted(sd, &copy);
 }
 

@@ -55,3 +55,10 @@ int64_t backoff_ns(unsigned level)
 {
     return jitter(level < 6 ? (50 * MS) << level : 2 * S);
 }
+
+int64_t backoff_after_ns(const struct failure *failure, unsigned level)
+{
+    if (level == 0 || libsd_error_is_retriable(failure->code))
+        return backoff_ns(level);
+    return jitter(level < 6 ? S << (level - 1) : 30 * S);
+}

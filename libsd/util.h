@@ -34,4 +34,8 @@ int64_t jitter(int64_t limit);
  * so that clients which lost the same server do not come back as one. */
 int64_t backoff_ns(unsigned level);
 
+/* The same after a failure that time alone may not mend, such as a refused
+ * password: one quick try, for a token may just have expired, then slowly. */
+int64_t backoff_after_ns(const struct failure *failure, unsigned level);
+
 #endif
