@@ -20,7 +20,7 @@
  *
  *   A record holds all that is known of one service:
  *
- *   word 0  sequence     unique in the file; 0: being rewritten
+ *   word 0  sequence     unique in all files; 0: being rewritten
  *        1  home:32 | words:32            slot in names | length in words
  *        2  flags:8 | name:8 | instances:16 | v6:16 | v4:16       (counts)
  *        3  limit_any:8 | limit6:8 | limit4:8 | 0:8 | 0:16 | port:16

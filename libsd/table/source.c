@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -210,31 +211,39 @@ static int open_table(const struct table_source *source, struct stat *file)
     return fd;
 }
 
+enum look {
+    LOOK_NOTHING, /* nothing new at the path, or nothing good */
+    LOOK_FOUND,
+    LOOK_BUSY /* all windows are being mapped: other threads are about to find it */
+};
+
 /* Maps the file at the path and makes it current, unless it is the current one
- * already or no good.  Returns whether there is something new. */
-static bool look(struct table_source *source, struct table_window *seen)
+ * already or no good. */
+static enum look look(struct table_source *source, struct table_window *seen)
 {
     struct table_local *local = local_of(source);
     struct table_window *window;
     struct table_view view;
     struct stat file;
-    bool found = false;
+    enum look found = LOOK_NOTHING;
     int fd = open_table(source, &file);
 
     if (fd < 0)
-        return false;
+        return LOOK_NOTHING;
     if (seen != NULL && table_load(&seen->device) == file.st_dev &&
         table_load(&seen->inode) == file.st_ino)
         goto out;
 
     window = window_claim(source, local, (size_t)file.st_size);
-    if (window == NULL)
+    if (window == NULL) {
+        found = LOOK_BUSY;
         goto out;
+    }
     if (window_map(window, fd, &file) && window_view(window, &view) &&
         table_load(view.words + TABLE_H_SIZE) <= (uint64_t)file.st_size) {
         /* Somebody else may have been faster: then theirs is as good. */
         (void)atomic_compare_exchange_strong(&source->current, &seen, window);
-        found = true;
+        found = LOOK_FOUND;
     }
     window_release(source, local, window);
 out:
@@ -245,36 +254,48 @@ out:
 /* `superseded`: there is a newer file, so an earlier look that only asked
  * whether a silent writer was replaced does not count.  Nor does a look that
  * found something: while a table grows fast, the next file may be there. */
-static bool look_once_a_second(struct table_source *source, int64_t now,
-                               struct table_window *window, bool superseded)
+static enum look look_once_a_second(struct table_source *source, int64_t now,
+                                    struct table_window *window, bool superseded)
 {
     uint64_t stamp = ((uint64_t)now + 1) << 1 | superseded;
     int saved_errno = errno;
-    bool found;
+    enum look found;
 
     if (table_load(&source->looked_at) >= stamp &&
         table_load(&source->looked_at) >> 1 == stamp >> 1)
-        return false;
+        return LOOK_NOTHING;
     found = look(source, window);
-    if (!found)
+    if (found == LOOK_NOTHING)
         atomic_store_explicit(&source->looked_at, stamp, memory_order_relaxed);
     errno = saved_errno;
     return found;
 }
 
+/* Threads whose first lookup this is may be more than there are windows.  Each
+ * of those who have one would do, so that only a fork without MADV_WIPEONFORK
+ * could make this wait in vain; hence the bound. */
+#define BUSY_TRIES 10000
+
 bool table_source_look(struct table_source *source, int64_t now, struct table_view *view)
 {
-    for (int tries = 0; tries < TABLE_WINDOWS; tries++) {
+    for (int tries = 0, busy = 0; tries < TABLE_WINDOWS && busy < BUSY_TRIES; tries++) {
         struct table_window *window = atomic_load_explicit(&source->current, memory_order_acquire);
         bool good = window != NULL && window_view(window, view);
         bool superseded =
             good && (table_load(view->words + TABLE_H_STATE) & 0xff) == TABLE_SUPERSEDED;
+        enum look found;
 
         if (good && !superseded && table_is_fresh(view, now))
             return true;
-        if (!look_once_a_second(source, now, window, superseded) &&
-            window == atomic_load_explicit(&source->current, memory_order_acquire))
+        found = look_once_a_second(source, now, window, superseded);
+        if (found == LOOK_FOUND ||
+            window != atomic_load_explicit(&source->current, memory_order_acquire))
+            continue;
+        if (found == LOOK_NOTHING || good)
             return good;
+        sched_yield();
+        tries--;
+        busy++;
     }
     return false;
 }

@@ -31,6 +31,9 @@ const table_word *store_record(const struct store *store, uint32_t slot, uint32_
 
 int store_prepare(struct store *store)
 {
+    /* Different in every file: a reader may be stopped in the middle of a record
+     * while another file is mapped in its place. */
+    store->sequence = word_get(store->file.words + TABLE_H_GENERATION) >> 1;
     store->owner_at = malloc(sizeof *store->owner_at << store->file.keys_log2);
     if (store->owner_at == NULL)
         return -ENOMEM;

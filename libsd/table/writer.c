@@ -216,19 +216,23 @@ static void retire(struct table_writer *writer, struct store *store)
 }
 
 /* Readers that sleep keep the old files mapped: their pages go back all the
- * same, but for the header's, which says SUPERSEDED. */
-static void retired_reap(struct table_writer *writer, int64_t age)
+ * same, but for the header's, which says SUPERSEDED.  At the end, what is too
+ * young is left to the file system, which frees it with its last mapping. */
+static void retired_reap(struct table_writer *writer, bool is_end)
 {
     struct retired **link = &writer->retired, *retired;
     int64_t now = monotonic_seconds();
 
     while ((retired = *link) != NULL) {
-        if (now - retired->since < age) {
+        bool is_old = now - retired->since >= RETIRE_AFTER_S;
+
+        if (!is_old && !is_end) {
             link = &retired->next;
             continue;
         }
-        (void)fallocate(retired->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, TABLE_HEADER_BYTES,
-                        (off_t)(retired->bytes - TABLE_HEADER_BYTES));
+        if (is_old)
+            (void)fallocate(retired->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                            TABLE_HEADER_BYTES, (off_t)(retired->bytes - TABLE_HEADER_BYTES));
         close(retired->fd);
         *link = retired->next;
         free(retired);
@@ -479,7 +483,7 @@ void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped)
 int table_writer_heartbeat(struct table_writer *writer)
 {
     beat(writer);
-    retired_reap(writer, RETIRE_AFTER_S);
+    retired_reap(writer, false);
     if (!writer->is_published || file_is_at(&writer->store.file, writer->path))
         return 0;
     {
@@ -508,7 +512,7 @@ void table_writer_close(struct table_writer *writer)
     else if (writer->store.file.words != NULL)
         file_discard(&writer->store.file, writer->path);
     store_free(&writer->store);
-    retired_reap(writer, 0);
+    retired_reap(writer, true);
     if (writer->displaced.words != NULL) {
         file_unmap(&writer->displaced);
         close(writer->displaced.fd);

@@ -34,7 +34,7 @@ static enum answer answer(int family, const void *address, struct hostent *host,
                 return found;
         }
     }
-    return ANSWER_AGAIN;
+    return ANSWER_FOREIGN; /* as if there were no table */
 }
 
 NSS_EXPORT enum nss_status _nss_etcdsd_gethostbyaddr2_r(const void *address, socklen_t length,

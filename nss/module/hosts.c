@@ -18,10 +18,17 @@
 
 #include "answer.h"
 
-/* Addresses of the answer: `count` of the `of` that begin with number `first`,
+/* Addresses of one answer: `count` of the `of` that begin with number `first`,
  * from number `start` on and round. */
-struct choice {
+struct run {
     uint32_t first, of, start, count;
+};
+
+/* Of both families each has a run of its own, the picked address's first:
+ * getaddrinfo may then put the other one in front (RFC 6724 rules 1 and 6), but
+ * never change who comes first in it. */
+struct choice {
+    struct run runs[2];
     struct table_position position;
 };
 
@@ -54,12 +61,12 @@ static enum answer find(const char *text, struct table_owner *owner)
 {
     size_t length = strlen(text);
     int64_t now = table_now();
+    enum answer answer = ANSWER_AGAIN;
 
     if (length > 0 && text[length - 1] == '.')
         length--;
     for (int tries = 0; tries < TABLE_WINDOWS; tries++) {
         struct table_view view;
-        enum answer answer;
 
         if (!table_source_view(&table_file, now, &view))
             return is_ours_without_table(text, length) ? ANSWER_AGAIN : ANSWER_FOREIGN;
@@ -67,7 +74,9 @@ static enum answer find(const char *text, struct table_owner *owner)
         if (answer == ANSWER_FOUND || table_view_holds(&view))
             return answer;
     }
-    return ANSWER_AGAIN;
+    /* There is a newer table, and this process can't get at it (chroot, no
+     * descriptors): that must not hold back what is not ours. */
+    return answer == ANSWER_FOREIGN ? ANSWER_FOREIGN : ANSWER_AGAIN;
 }
 
 /* ---- choosing ---------------------------------------------------------- */
@@ -77,58 +86,87 @@ static uint32_t min(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Which addresses a question for `family` gets (AF_UNSPEC: of both). */
-static void choose(const struct table_owner *owner, int family, struct choice *choice)
+static void run_set(struct run *run, const struct table_record *record, uint32_t first,
+                    uint32_t end, uint32_t limit, uint64_t position)
+{
+    run->first = run->start = first;
+    run->of = end > first ? end - first : 0;
+    run->count = min(run->of, limit);
+    if (run->of > 1)
+        run->start = table_record_pick(record, first, run->of, position);
+}
+
+/* Of both families: at most `limit` together, but some of each, for who can
+ * reach one only. */
+static void choose_both(const struct table_owner *owner, uint32_t limit4, uint32_t limit6,
+                        uint32_t limit, struct choice *choice)
 {
     const struct table_record *record = &owner->record;
-    uint64_t limits = table_load(record->at + TABLE_R_ANSWER) >> 40;
     uint32_t v4 = record->shape.v4, end = owner->first + owner->count;
-    uint32_t limit = family == AF_INET    ? limits & 0xff
-                     : family == AF_INET6 ? limits >> 8 & 0xff
-                                          : limits >> 16;
+    uint64_t position = choice->position.value, other = position << 32 | position >> 32;
+    bool v4_first = table_record_pick(record, owner->first, owner->count, position) < v4;
+    struct run *run4 = &choice->runs[!v4_first], *run6 = &choice->runs[v4_first];
 
-    choice->first = family == AF_INET6 && owner->first < v4 ? v4 : owner->first;
-    if (family == AF_INET)
-        end = min(end, v4);
-    choice->of = end > choice->first ? end - choice->first : 0;
-    choice->count = min(choice->of, limit != 0 ? limit : TABLE_DEFAULT_ANSWERS);
-    if (choice->of == 0)
-        return;
+    run_set(run4, record, owner->first, v4, min(limit4, limit - 1), v4_first ? other : position);
+    run_set(run6, record, v4, end, min(limit6, limit - 1), v4_first ? position : other);
+    choice->runs[1].count = min(choice->runs[1].count,
+                                limit > choice->runs[0].count ? limit - choice->runs[0].count : 1);
+}
+
+/* Which addresses a question for `family` gets (AF_UNSPEC: of both).  False:
+ * there are none. */
+static bool choose(const struct table_owner *owner, int family, struct choice *choice)
+{
+    const struct table_record *record = &owner->record;
+    uint64_t limits = table_load(record->at + TABLE_R_ANSWER);
+    uint32_t v4 = record->shape.v4, first = owner->first, end = first + owner->count;
+    uint32_t limit4 = limits >> 40 & 0xff, limit6 = limits >> 48 & 0xff, limit = limits >> 56;
+
+    limit4 = limit4 ? limit4 : TABLE_DEFAULT_ANSWERS;
+    limit6 = limit6 ? limit6 : TABLE_DEFAULT_ANSWERS;
+    limit = limit ? limit : TABLE_DEFAULT_ANSWERS;
     choice->position = table_source_position(&table_file);
-    choice->start = table_record_pick(record, choice->first, choice->of, choice->position.value);
+    choice->runs[1].count = 0;
+    if (family == AF_INET)
+        run_set(&choice->runs[0], record, first, min(end, v4), limit4, choice->position.value);
+    else if (family == AF_INET6)
+        run_set(&choice->runs[0], record, first < v4 ? v4 : first, end, limit6,
+                choice->position.value);
+    else if (limit > 1 && first < v4 && v4 < end)
+        choose_both(owner, limit4, limit6, limit, choice);
+    else
+        run_set(&choice->runs[0], record, first, end, limit, choice->position.value);
+    return choice->runs[0].count > 0;
 }
 
 /* The address after number i, and round. */
-static uint32_t choice_next(const struct choice *choice, uint32_t i)
+static uint32_t run_next(const struct run *run, uint32_t i)
 {
-    return i + 1 < choice->first + choice->of ? i + 1 : choice->first;
+    return i + 1 < run->first + run->of ? i + 1 : run->first;
 }
 
 /* ---- answers ----------------------------------------------------------- */
 
-static enum answer fill_hostent(const struct table_owner *owner, const struct choice *choice,
-                                int family, struct hostent *host, char *start, size_t size)
+static enum answer fill_hostent(const struct table_owner *owner, const struct run *run, int family,
+                                struct hostent *host, char *start, size_t size)
 {
-    const struct table_record *record = &owner->record;
     size_t address_size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+    uint32_t name_size = table_owner_name_size(owner), i = run->start;
     struct buffer buffer;
     char **addresses;
-    uint32_t name_size = table_owner_name_size(owner);
-    uint32_t i = choice->start;
 
     /* One pointer ends the empty list of aliases, one that of addresses. */
     if (!buffer_take(&buffer, start, size,
-                     (choice->count + 2) * sizeof(char *) + choice->count * address_size +
-                         name_size))
+                     (run->count + 2) * sizeof(char *) + run->count * address_size + name_size))
         return ANSWER_SMALL;
     host->h_aliases = buffer_use(&buffer, sizeof(char *));
     host->h_aliases[0] = NULL;
-    addresses = buffer_use(&buffer, (choice->count + 1) * sizeof(char *));
-    for (uint32_t n = 0; n < choice->count; n++, i = choice_next(choice, i)) {
+    addresses = buffer_use(&buffer, (run->count + 1) * sizeof(char *));
+    for (uint32_t n = 0; n < run->count; n++, i = run_next(run, i)) {
         addresses[n] = buffer_use(&buffer, address_size);
-        answer_address(record, i, addresses[n]);
+        answer_address(&owner->record, i, addresses[n]);
     }
-    addresses[choice->count] = NULL;
+    addresses[run->count] = NULL;
     host->h_addr_list = addresses;
     host->h_addrtype = family;
     host->h_length = (int)address_size;
@@ -141,29 +179,34 @@ static enum answer fill_tuples(const struct table_owner *owner, const struct cho
                                struct gaih_addrtuple *lent, struct gaih_addrtuple **head,
                                char *start, size_t size)
 {
-    const struct table_record *record = &owner->record;
-    struct buffer buffer;
-    struct gaih_addrtuple *tuples, **link = head;
+    uint32_t count = choice->runs[0].count + choice->runs[1].count;
     uint32_t name_size = table_owner_name_size(owner);
-    uint32_t i = choice->start;
+    struct gaih_addrtuple *next, **link = head;
+    struct buffer buffer;
     char *name;
 
-    if (!buffer_take(&buffer, start, size, choice->count * sizeof *tuples + name_size))
+    if (!buffer_take(&buffer, start, size, count * sizeof *next + name_size))
         return ANSWER_SMALL;
-    tuples = buffer_use(&buffer, choice->count * sizeof *tuples);
+    next = buffer_use(&buffer, count * sizeof *next);
     name = buffer_use(&buffer, name_size);
     table_owner_name(owner, name);
-    for (uint32_t n = 0; n < choice->count; n++, i = choice_next(choice, i)) {
-        /* glibc before 2.36, and nscd's of 2.36, lend the first tuple and read
-         * it whatever is put in its place. */
-        struct gaih_addrtuple *tuple = n == 0 && lent != NULL ? lent : &tuples[n];
+    /* glibc before 2.36, and nscd's of 2.36, lend the first tuple and read it
+     * whatever is put in its place. */
+    if (lent == NULL)
+        lent = next++;
+    for (const struct run *run = choice->runs; run < choice->runs + 2; run++) {
+        uint32_t i = run->start;
 
-        memset(tuple, 0, sizeof *tuple);
-        tuple->name = name;
-        tuple->family =
-            answer_address(record, i, tuple->addr) == sizeof(struct in_addr) ? AF_INET : AF_INET6;
-        *link = tuple;
-        link = &tuple->next;
+        for (uint32_t n = 0; n < run->count; n++, i = run_next(run, i)) {
+            memset(lent, 0, sizeof *lent);
+            lent->name = name;
+            lent->family = answer_address(&owner->record, i, lent->addr) == sizeof(struct in_addr)
+                               ? AF_INET
+                               : AF_INET6;
+            *link = lent;
+            link = &lent->next;
+            lent = next++;
+        }
     }
     return ANSWER_FOUND;
 }
@@ -183,13 +226,12 @@ static enum answer answer(const char *name, int family, struct hostent *host,
 
         if (result != ANSWER_FOUND)
             return result;
-        choose(&owner, family, &choice);
-        if (choice.of == 0)
+        if (!choose(&owner, family, &choice))
             result = ANSWER_NO_DATA;
         else if (pat != NULL)
             result = fill_tuples(&owner, &choice, *pat, &head, start, size);
         else
-            result = fill_hostent(&owner, &choice, family, host, start, size);
+            result = fill_hostent(&owner, &choice.runs[0], family, host, start, size);
         if (!table_record_is_whole(&owner.record))
             continue;
         if (result == ANSWER_FOUND) {

@@ -117,7 +117,7 @@ static enum answer answer(const char *name, uint32_t port, struct servent *servi
         if (table_record_is_whole(&record))
             return found;
     }
-    return ANSWER_AGAIN;
+    return ANSWER_FOREIGN; /* as if there were no table */
 }
 
 static enum answer answer_next(struct servent *service, char *start, size_t size)
