@@ -35,11 +35,13 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 # TSAN_TESTS are those of the unit tests in which threads matter; Criterion
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
 UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
-	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c)
-TSAN_TESTS = tests/unit/test_race.c
+	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
+	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c)
+TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c
 INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,follow.c kv.c register.c watch.c)
-TEST_SUPPORT = tests/unit/table_help.c tests/integration/libsd/etcd.c
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh outages.sh registration.sh install.sh \
+TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c tests/integration/libsd/etcd.c
+HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
+SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)
 
 # ---- flags ----------------------------------------------------------------
@@ -116,6 +118,10 @@ $(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER),obj) 
 $(B)/user-service: $(B)/obj/tests/examples/user-service.o $(B)/libsd.so.1
 	$(CC) $(LINK) -pie -Wl,-rpath,'$$ORIGIN' $(CFLAGS) $(LDFLAGS) -o $@ $^
 
+# Small programs that tests run.
+$(B)/obj/tests/helpers/%: $(B)/obj/tests/helpers/%.o
+	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
 # ---- objects, and programs of tests ---------------------------------------
 
 # Unit tests may call anything in the tree; integration tests see what users
@@ -174,10 +180,10 @@ help: ## this list
 
 deps: packages ## install the Debian packages that building and testing need
 
-check: all $(B)/user-service $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
+check: all $(B)/user-service $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
 	@tests/run $(B)/log $(TESTS)
 
-sanitize: all $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
+sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
 	@tests/run $(B)/log $(SANITIZED)
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
