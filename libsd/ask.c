@@ -108,7 +108,13 @@ int ask(libsd *sd, const struct question *question, struct buffer *text, struct 
             *error = asking->call.error;
     }
     waiter_drop(&asking->waiter);
-    if (failure.code == 0 && answer_read(text, answer, &failure) == 0)
+    if (failure.code == 0) {
+        if (question->keepalive)
+            keepalive_read(text, answer, &failure);
+        else
+            answer_read(text, answer, &failure);
+    }
+    if (failure.code == 0)
         return 0;
 fail:
     buffer_free(question->body);

@@ -15,6 +15,7 @@ struct question {
     unsigned flags;      /* enum call_flags */
     int timeout_ms;      /* as the application gave it, not negative */
     bool big_answer;
+    bool keepalive; /* its answer is a stream's */
 };
 
 /* Asks and reads the answer; text is what the answer points into.  On failure

@@ -180,7 +180,7 @@ static void one_done(struct group *group, struct registration *registration, int
     else if (result->succeeded)
         registration_claimed(registration, answer->header.revision, answer->header.revision);
     else if (result->found)
-        registration_found(registration, &answer->records.list[result->record].kv,
+        registration_found(registration, step, &answer->records.list[result->record].kv,
                            answer->header.revision);
     else
         registration_mend(registration); /* gone between reading and swapping */

@@ -163,7 +163,7 @@ static void beat_done(struct call *call, struct buffer *text)
     struct group *group = container_of(call, struct group, call);
     struct failure failure = call->failure;
     struct answer answer = { 0 };
-    bool failed = failure.code < 0 || answer_read(text, &answer, &failure) < 0;
+    bool failed = failure.code < 0 || keepalive_read(text, &answer, &failure) < 0;
 
     records_free(&answer.records);
     if (failed && failure.code != LIBSD_ELEASE) {

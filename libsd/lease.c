@@ -32,7 +32,12 @@ bool lease_exists_already(const struct grpc_error *error)
 static int ask_lease(libsd *sd, const char *path, struct buffer *body, int timeout_ms,
                      struct answer *answer, struct grpc_error *error)
 {
-    struct question question = { .path = path, .body = body, .timeout_ms = timeout_ms };
+    struct question question = {
+        .path = path,
+        .body = body,
+        .timeout_ms = timeout_ms,
+        .keepalive = strcmp(path, "/lease/keepalive") == 0,
+    };
     struct buffer text;
     int rc = ask(sd, &question, &text, answer, error);
 

@@ -157,8 +157,7 @@ static void read_responses(struct json *json, struct answer *answer)
     }
 }
 
-/* inner: a keepalive's answer, which is a stream's, has it all in "result". */
-static void read_answer(struct json *json, struct answer *answer, bool inner)
+static void read_answer(struct json *json, struct answer *answer)
 {
     libsd_slice name;
 
@@ -184,20 +183,32 @@ static void read_answer(struct json *json, struct answer *answer, bool inner)
             answer->token = json_string(json);
         else if (slice_is(name, "responses"))
             read_responses(json, answer);
-        else if (!inner && slice_is(name, "result"))
-            read_answer(json, answer, true);
         else
             json_skip(json);
     }
 }
 
-int answer_read(struct buffer *text, struct answer *answer, struct failure *failure)
+static void read_result(struct json *json, struct answer *answer)
+{
+    libsd_slice name;
+
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (slice_is(name, "result"))
+            read_answer(json, answer);
+        else
+            json_skip(json);
+    }
+}
+
+static int read_whole(struct buffer *text, struct answer *answer, struct failure *failure,
+                      void (*read_it)(struct json *, struct answer *))
 {
     struct json json;
 
     *answer = (struct answer){ 0 };
     json_init(&json, text->data ? text->data : (char[]){ "" }, text->size);
-    read_answer(&json, answer, false);
+    read_it(&json, answer);
     json_end(&json);
     /* All of etcd's answers carry a header; another server's JSON does not. */
     if (!json_failed(&json) && answer->header.cluster_id == 0)
@@ -206,6 +217,16 @@ int answer_read(struct buffer *text, struct answer *answer, struct failure *fail
         return 0;
     return failure_set(failure, LIBSD_EPROTOCOL, "not etcd's JSON: %s at byte %zu of %zu", json.why,
                        (size_t)(json.at - json.start), text->size);
+}
+
+int answer_read(struct buffer *text, struct answer *answer, struct failure *failure)
+{
+    return read_whole(text, answer, failure, read_answer);
+}
+
+int keepalive_read(struct buffer *text, struct answer *answer, struct failure *failure)
+{
+    return read_whole(text, answer, failure, read_result);
 }
 
 static void read_event(struct json *json, struct record *record)

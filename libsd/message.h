@@ -93,6 +93,9 @@ struct answer {
  * answer's records in any case. */
 int answer_read(struct buffer *text, struct answer *answer, struct failure *failure);
 
+/* The same for a keepalive, whose answer is a stream of one {"result":...}. */
+int keepalive_read(struct buffer *text, struct answer *answer, struct failure *failure);
+
 /* One line of a watch stream. */
 struct watch_message {
     struct header header;

@@ -82,10 +82,13 @@ static void claim_later(struct registration *registration, int64_t delay_ns)
 
 void registration_mend(struct registration *registration)
 {
+    int64_t now = now_ns();
+
     /* Two who overwrite each other, or something that deletes the key each
      * time, must not keep etcd busy. */
-    if (now_ns() - registration->registered_ns > STABLE_NS)
+    if (now - registration->mended_ns > STABLE_NS)
         registration->tries = 0;
+    registration->mended_ns = now;
     if (registration->tries++ == 0)
         claim_queue(registration, STEP_CLAIM);
     else
@@ -108,8 +111,7 @@ void registration_claimed(struct registration *registration, int64_t mod_revisio
     const struct failure success = { 0 };
 
     registration->mod_revision = mod_revision;
-    if (registration->state != LIBSD_REGISTERED)
-        registration->registered_ns = now_ns();
+    registration->was_registered = true;
     set_state(registration, LIBSD_REGISTERED, 0);
     registration_answer(registration, &success);
     watch_own_key(registration, store_revision);
@@ -138,7 +140,7 @@ static bool may_take(const struct registration *registration, const libsd_kv *kv
     if (group_owns(registration->sd, kv->lease) || registration->takeover == LIBSD_TAKEOVER_FORCE)
         return true;
     /* It was ours, and whoever overwrote it does not keep it alive. */
-    if (kv->lease == 0 && registration->registered_ns)
+    if (kv->lease == 0 && registration->was_registered)
         return true;
     /* As after a restart; unless that lease took it from us: of two who claim
      * one address the newer has it, or they would take turns for ever. */
@@ -164,11 +166,15 @@ static void conflict(struct registration *registration, const libsd_kv *kv)
     }
 }
 
-void registration_found(struct registration *registration, const libsd_kv *kv,
+void registration_found(struct registration *registration, int step, const libsd_kv *kv,
                         int64_t store_revision)
 {
     if (kv->lease == registration->group->lease && same_value(registration, kv)) {
         registration_claimed(registration, kv->mod_revision, store_revision);
+        return;
+    }
+    if (may_take(registration, kv) && step == STEP_SWAP) {
+        registration_mend(registration); /* it changed under our hands */
         return;
     }
     if (may_take(registration, kv)) {

@@ -78,8 +78,9 @@ struct registration {
     bool alone;           /* a transaction with others was refused */
     int64_t mod_revision; /* of our own put, or of what is to be swapped */
     int64_t displaced_by; /* the lease that overwrote us: newest wins */
-    int64_t registered_ns;
-    unsigned tries; /* in a row */
+    bool was_registered;
+    int64_t mended_ns; /* when it was last lost or looked for */
+    unsigned tries;    /* in a row */
     struct timer timer;
     struct subscription subscription;
     struct pending *pending;
@@ -88,7 +89,7 @@ struct registration {
 /* claim.c tells what came out. */
 void registration_claimed(struct registration *registration, int64_t mod_revision,
                           int64_t store_revision);
-void registration_found(struct registration *registration, const libsd_kv *kv,
+void registration_found(struct registration *registration, int step, const libsd_kv *kv,
                         int64_t store_revision);
 void registration_refused(struct registration *registration, const struct failure *failure);
 void registration_dropped(struct registration *registration);
