@@ -124,7 +124,7 @@ near6="2001:db8:1::5 2001:db8:1::9"
     check 'IPv4 only: near instances' shares 2000 near4 any $near4
     check 'IPv4 only: by weight' shares 4000 heavy4 4 10.9.0.1*1 172.16.3.2*2
     check 'IPv4 only: far instances of both families' shares 2000 mixed any $far4
-    check 'IPv4 only: near instances and IPv6' shares 2000 nearmixed any $near4
+    check 'IPv4 only: near instances and IPv6' shares 0 nearmixed any $near4
     check 'IPv4 only: more instances than answers' \
         "$balance" long 12000 far4x12.service.etcd 4 10.9.0.{1,2,3,4,5,6,7,8,9,10,11,12}
 

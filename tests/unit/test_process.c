@@ -267,7 +267,7 @@ Test(process, address_space_is_bounded_whatever_the_number_of_files)
     for (int i = 0; i < 300; i++) {
         cr_assert_eq(replace_file(f.writer, 0), 0);
         cr_assert_eq(ask("user.service.etcd"), 1);
-        retired_reap(f.writer, 0);
+        retired_reap(f.writer, true);
         if (i == 20) {
             maps = mappings();
             kb = address_space_kb();
@@ -311,7 +311,7 @@ static void *storm_files(void *arg)
         if (replace_file(f.writer, 0) != 0 || table_put(&f, "user.service.etcd", instances) < 0)
             failures++;
         if (i % 50 == 0) /* or there would be too many descriptors */
-            retired_reap(f.writer, 0);
+            retired_reap(f.writer, true);
         sched_yield();
     }
     return NULL;
