@@ -43,6 +43,9 @@ TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c tests/integratio
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)
+FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 instance lines message module name table zone)
+FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
+FUZZ_SECONDS = 60
 
 # ---- flags ----------------------------------------------------------------
 # CFLAGS, CPPFLAGS and LDFLAGS are the user's; what the code needs is here.
@@ -61,12 +64,14 @@ LINK = -pthread -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack,--as-needed
 CURL_CFLAGS = $(eval CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcjson))$(CURL_CFLAGS)
 CURL_LIBS = $(eval CURL_LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcjson))$(CURL_LIBS)
 
-# Kinds of objects: build/obj is the product; the other two run the tests
-# under sanitizers; build/analyze is only looked at by gcc.
-KINDS = obj asan tsan analyze
+# Kinds of objects: build/obj is the product; asan and tsan run the tests under
+# sanitizers; fuzz is asan for libFuzzer; build/analyze is only looked at by gcc.
+KINDS = obj asan tsan fuzz analyze
 KIND_obj =
 KIND_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE
 KIND_tsan = -fsanitize=thread -U_FORTIFY_SOURCE -Wno-unknown-warning-option -Wno-tsan -Itests/unit/tsan
+KIND_fuzz = -fsanitize=fuzzer-no-link $(KIND_asan)
+$(B)/fuzz/%: private override CC = clang
 KIND_analyze = -fanalyzer -Werror -Wno-analyzer-malloc-leak # clang's is right more often
 
 CRITERION_obj = -lcriterion
@@ -79,7 +84,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check clean demo deps examples force help install lint packages sanitize uninstall
+.PHONY: all check clean demo deps examples force fuzz help install lint packages sanitize uninstall
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher
 
@@ -135,6 +140,7 @@ $(B)/$(1)/table.a: $$(call objects,$(TABLE_READER) $(TABLE_WRITER),$(1))
 $(B)/$(1)/internal.a: $$(call objects,$(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) \
 	$(filter-out %/main.c,$(WATCHER)),$(1))
 $(B)/$(1)/support.a: $$(call objects,$(TEST_SUPPORT),$(1))
+$(B)/$(1)/fuzz.a: $$(call objects,$(FUZZ_SUPPORT),$(1))
 $(B)/$(1)/%.a: Makefile
 	rm -f $$@ && $$(AR) qcs $$@ $$(filter %.o,$$^)
 
@@ -145,6 +151,12 @@ $(B)/$(1)/tests/integration/%: $(B)/$(1)/tests/integration/%.o $(B)/$(1)/support
 		$(if $(filter obj,$(1)),$(B)/libsd.so.1,$(B)/$(1)/internal.a)
 	$$(CC) $$(LINK) $$(KIND_$(1)) -Wl,-rpath,$(CURDIR)/$(B) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ \
 		$$(CRITERION_$(1)) $$(CURL_LIBS)
+
+# libFuzzer has a main() of its own, else it is that of replay.c.
+$(B)/$(1)/tests/fuzz/%: $(B)/$(1)/tests/fuzz/%.o $(if $(filter fuzz,$(1)),,$(B)/$(1)/tests/fuzz/replay.o) \
+		$(B)/$(1)/fuzz.a $(B)/$(1)/internal.a
+	$$(CC) $$(LINK) $$(KIND_$(1)) $(if $(filter fuzz,$(1)),-fsanitize=fuzzer) $$(CFLAGS) $$(LDFLAGS) \
+		-o $$@ $$^ $$(CURL_LIBS)
 endef
 $(foreach k,$(KINDS),$(eval $(call kind,$(k))))
 
@@ -158,6 +170,8 @@ $(B)/flags: force | packages
 packages:
 ifneq (,$(filter check demo deps sanitize,$(MAKECMDGOALS)))
 	@packaging/install-deps build test
+else ifneq (,$(filter fuzz,$(MAKECMDGOALS)))
+	@packaging/install-deps build fuzz
 else
 	@command -v $(firstword $(CC)) >/dev/null && $(PKG_CONFIG) --exists libcurl libcjson || { echo \
 	"A C compiler ($(CC)), pkg-config, libcurl or libcjson is missing: run 'make deps' first." >&2; exit 1; }
@@ -170,7 +184,7 @@ endif
 SOURCES = $(sort $(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) $(WATCHER))
 EXAMPLES = tests/examples/user-service.c
 TESTS = $(call programs,$(UNIT_TESTS),obj) $(call programs,$(UNIT_TESTS),asan) \
-	$(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS)
+	$(call programs,$(FUZZ_TARGETS),asan) $(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS)
 SANITIZED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),asan) $(call programs,$(TSAN_TESTS),tsan)
 
 help: ## this list
@@ -185,6 +199,9 @@ check: all $(B)/user-service $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(T
 
 sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
 	@tests/run $(B)/log $(SANITIZED)
+
+fuzz: $(call programs,$(FUZZ_TARGETS),fuzz) ## look for crashing inputs, FUZZ_SECONDS (60) for each parser
+	@tests/fuzz/run $(FUZZ_SECONDS) $^
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
 	@tests/demo/demo.sh
