@@ -41,7 +41,7 @@ TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c
 INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,follow.c kv.c register.c watch.c)
 TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c tests/integration/libsd/etcd.c
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh outages.sh registration.sh install.sh \
+SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)
 FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 instance lines message module name table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
