@@ -173,7 +173,7 @@ static int address_space_at_first(void)
 Test(process, rlimit_as_before_the_first_lookup)
 {
     if (UNDER_ASAN)
-        skip("RLIMIT_AS: AddressSanitizer needs address space of its own");
+        skip(end(), "RLIMIT_AS: AddressSanitizer needs address space of its own");
     expect_child(address_space_at_first);
 }
 
@@ -195,7 +195,7 @@ static int no_address_space_after_warm_up(void)
 Test(process, rlimit_as_after_warm_up_does_not_matter)
 {
     if (UNDER_ASAN)
-        skip("RLIMIT_AS: AddressSanitizer needs address space of its own");
+        skip(end(), "RLIMIT_AS: AddressSanitizer needs address space of its own");
     expect_child(no_address_space_after_warm_up);
 }
 
@@ -235,9 +235,9 @@ static int locked_64(void)
 Test(process, mlockall_with_a_small_rlimit_memlock)
 {
     if (UNDER_ASAN)
-        skip("mlockall: AddressSanitizer makes it do nothing");
+        skip(end(), "mlockall: AddressSanitizer makes it do nothing");
     if (geteuid() != 0)
-        skip("mlockall: only root can give up the right to lock any amount");
+        skip(end(), "mlockall: only root can give up the right to lock any amount");
     chmod(f.directory, 0755);
     expect_child(locked_4);
     expect_child(locked_16);
@@ -253,9 +253,9 @@ static int locked_all(void)
 Test(process, mlockall_of_everything_follows_from_file_to_file)
 {
     if (UNDER_ASAN)
-        skip("mlockall: AddressSanitizer makes it do nothing");
+        skip(end(), "mlockall: AddressSanitizer makes it do nothing");
     if (geteuid() != 0)
-        skip("mlockall: only root may lock any amount");
+        skip(end(), "mlockall: only root may lock any amount");
     expect_child(locked_all);
 }
 

@@ -138,7 +138,7 @@ Test(sandbox, threads_of_16_kib_of_stack)
     pthread_attr_t attributes;
 
     if (UNDER_ASAN)
-        skip("small stacks: AddressSanitizer needs more");
+        skip(end(), "small stacks: AddressSanitizer needs more");
     pthread_attr_init(&attributes);
     cr_assert_eq(pthread_attr_setstacksize(&attributes, 16384), 0);
     for (int i = 0; i < 50; i++) {
@@ -198,7 +198,7 @@ Test(sandbox, no_system_call_after_warm_up)
     int status;
 
     if (!has_seccomp())
-        skip("no seccomp: %s", strerror(errno));
+        skip(end(), "no seccomp: %s", strerror(errno));
     status = child_status(one_system_call);
     cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "the filter does not kill: %x",
               status);
@@ -220,7 +220,7 @@ static int no_file_may_be_opened(void)
 Test(sandbox, every_system_call_refused_from_the_first_lookup_on)
 {
     if (!has_seccomp())
-        skip("no seccomp: %s", strerror(errno));
+        skip(end(), "no seccomp: %s", strerror(errno));
     cr_expect_eq(child_status(no_file_may_be_opened), 0);
 }
 
@@ -243,7 +243,7 @@ static int getaddrinfo_refused(void)
 Test(sandbox, getaddrinfo_works_when_every_system_call_is_refused)
 {
     if (!has_seccomp())
-        skip("no seccomp: %s", strerror(errno));
+        skip(end(), "no seccomp: %s", strerror(errno));
     cr_expect_eq(child_status(getaddrinfo_refused), 0);
 }
 
@@ -365,7 +365,7 @@ Test(sandbox, chroot_after_warm_up)
     char empty[128];
 
     if (geteuid() != 0)
-        skip("chroot: only root may");
+        skip(end(), "chroot: only root may");
     cr_expect_eq(child_status(another_root), 0);
     snprintf(empty, sizeof empty, "%s/root", f.directory);
     cr_expect_eq(rmdir(empty), 0);
@@ -405,12 +405,12 @@ Test(sandbox, a_setuid_program_reads_no_table_that_its_caller_names)
     int ordinary, setuid;
 
     if (geteuid() != 0)
-        skip("setuid: only root can make such a program");
+        skip(end(), "setuid: only root can make such a program");
     cr_assert_not_null(mkdtemp(directory));
     statvfs(directory, &filesystem);
     if (filesystem.f_flag & (ST_NOSUID | ST_NOEXEC)) {
         rmdir(directory);
-        skip("setuid: /tmp is mounted nosuid or noexec");
+        skip(end(), "setuid: /tmp is mounted nosuid or noexec");
     }
     chmod(directory, 0755);
     snprintf(program, sizeof program, "%s/ask", directory);
