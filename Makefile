@@ -23,7 +23,7 @@ TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
 TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
 LIBSD = libsd/ask.c libsd/auth.c libsd/base64.c libsd/buffer.c libsd/call.c libsd/claim.c \
 	libsd/endpoint.c libsd/error.c libsd/follow.c libsd/group.c libsd/grpc_error.c \
-	libsd/handle.c libsd/http.c libsd/instance.c libsd/json.c libsd/kv.c libsd/lease.c \
+	libsd/handle.c libsd/http.c libsd/instance.c libsd/json.c libsd/keywatch.c libsd/kv.c libsd/lease.c \
 	libsd/lines.c libsd/loop.c libsd/message.c libsd/options.c libsd/queue.c libsd/register.c \
 	libsd/registration.c libsd/stream.c libsd/subscription.c libsd/util.c libsd/wait.c \
 	libsd/watch.c

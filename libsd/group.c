@@ -152,7 +152,7 @@ static void verify(struct group *group)
     TAILQ_FOREACH(registration, &group->registrations, link)
     {
         if (registration->step == STEP_NONE && !registration->timer.due_ns &&
-            (group->late || registration->subscription.state != SUBSCRIPTION_LIVE))
+            (group->late || !keywatch_is_live(registration)))
             claim_queue(registration, STEP_CLAIM);
     }
     group->late = false;
@@ -337,7 +337,7 @@ void groups_end(struct libsd *sd, int timeout_ms)
         quiet(group);
         TAILQ_FOREACH(registration, &group->registrations, link)
         {
-            stream_unsubscribe(sd, &registration->subscription);
+            keywatch_stop(registration);
             timer_stop(&registration->timer);
             registration_answer(registration, &closed);
         }

@@ -16,22 +16,28 @@
 
 /* ---- registry ----------------------------------------------------------- */
 
+/* Lengths first: the order is nobody's business, and that is the quickest. */
 static int by_key(const void *a, const void *b)
 {
-    return strcmp(((const struct registration *)a)->key, ((const struct registration *)b)->key);
+    const libsd_slice *one = a;
+    const libsd_slice *other = b;
+
+    if (one->size != other->size)
+        return one->size < other->size ? -1 : 1;
+    return memcmp(one->data, other->data, one->size);
 }
 
-static struct registration *registry_find(struct libsd *sd, const struct registration *like)
+struct registration *registry_find(struct libsd *sd, libsd_slice key)
 {
-    void *found = tfind(like, &sd->registry, by_key);
+    void *found = tfind(&key, &sd->registry, by_key);
 
-    return found ? *(struct registration **)found : NULL;
+    return found ? container_of(*(libsd_slice **)found, struct registration, name) : NULL;
 }
 
 void registry_remove(struct registration *registration)
 {
-    if (registry_find(registration->sd, registration) == registration)
-        tdelete(registration, &registration->sd->registry, by_key);
+    if (registry_find(registration->sd, registration->name) == registration)
+        tdelete(&registration->name, &registration->sd->registry, by_key);
 }
 
 /* ---- making a registration ---------------------------------------------- */
@@ -133,7 +139,7 @@ static struct registration *registration_new(struct libsd *sd, const char *servi
         owner_drop(&registration->owner);
         return NULL;
     }
-    registration_init(registration);
+    registration->name = libsd_str(registration->key);
     return registration;
 }
 
@@ -234,14 +240,14 @@ static void register_timeout(struct timer *timer)
  * under a lease of ours and so is taken over in place. */
 static int add(struct libsd *sd, struct registration *registration)
 {
-    struct registration *old = registry_find(sd, registration);
+    struct registration *old = registry_find(sd, registration->name);
     struct group *group = group_get(sd, registration->ttl_s);
 
     if (!group)
         return LIBSD_ENOMEM;
     if (old)
         registration_retire(old);
-    if (!tsearch(registration, &sd->registry, by_key))
+    if (!tsearch(&registration->name, &sd->registry, by_key))
         return LIBSD_ENOMEM;
     group_join(group, registration);
     claim_queue(registration, STEP_CLAIM);
@@ -338,7 +344,7 @@ static void drop(struct registration *registration, struct pending *pending)
     failure_set(&superseded, LIBSD_ENOTFOUND, "deregistered meanwhile");
     registration_answer(registration, &superseded);
     atomic_store_explicit(&registration->owner.closed, true, memory_order_release);
-    stream_unsubscribe(registration->sd, &registration->subscription);
+    keywatch_stop(registration);
     registration->pending = pending;
     pending->left++;
     claim_queue(registration, STEP_DROP);

@@ -61,7 +61,7 @@ void registration_retire(struct registration *registration)
     registration_answer(registration, &closed);
     atomic_store_explicit(&registration->owner.closed, true, memory_order_release);
     timer_stop(&registration->timer);
-    stream_unsubscribe(registration->sd, &registration->subscription);
+    keywatch_stop(registration);
     registry_remove(registration);
     group_leave(registration);
     owner_drop(&registration->owner);
@@ -95,16 +95,6 @@ void registration_mend(struct registration *registration)
         claim_later(registration, backoff_ns(registration->tries - 2));
 }
 
-/* From here on the key's watch tells; its first revision is the one after that
- * which the transaction saw, so nothing gets lost between. */
-static void watch_own_key(struct registration *registration, int64_t store_revision)
-{
-    if (registration->subscription.state != SUBSCRIPTION_NONE)
-        return;
-    registration->subscription.next = store_revision + 1;
-    stream_subscribe(registration->sd, &registration->subscription);
-}
-
 void registration_claimed(struct registration *registration, int64_t mod_revision,
                           int64_t store_revision)
 {
@@ -114,7 +104,7 @@ void registration_claimed(struct registration *registration, int64_t mod_revisio
     registration->was_registered = true;
     set_state(registration, LIBSD_REGISTERED, 0);
     registration_answer(registration, &success);
-    watch_own_key(registration, store_revision);
+    keywatch_start(registration, store_revision);
 }
 
 static bool same_value(const struct registration *registration, const libsd_kv *kv)
@@ -185,7 +175,7 @@ void registration_found(struct registration *registration, int step, const libsd
     conflict(registration, kv);
     if (!registration->group)
         return;
-    watch_own_key(registration, store_revision);
+    keywatch_start(registration, store_revision);
     claim_later(registration, jitter(RECHECK_NS));
 }
 
@@ -217,20 +207,19 @@ void registration_lost(struct registration *registration, int error)
         set_state(registration, LIBSD_LOST, error);
 }
 
-/* ---- the watch on the own key ------------------------------------------- */
+/* ---- what others do to the key ------------------------------------------ */
 
-static void on_live(struct subscription *subscription)
+void registration_look(struct registration *registration)
 {
-    (void)subscription;
+    if (registration->step == STEP_DROP)
+        return;
+    if (registration->busy)
+        registration->again = true;
+    else
+        registration_mend(registration);
 }
 
-static void on_down(struct subscription *subscription, const struct failure *failure)
-{
-    (void)subscription; /* the lease's beats say whether we are still registered */
-    (void)failure;
-}
-
-static void key_changed(struct registration *registration, const struct record *record)
+void registration_key_changed(struct registration *registration, const struct record *record)
 {
     const libsd_kv *kv = &record->kv;
     bool ours = record->type == LIBSD_EVENT_PUT && group_owns(registration->sd, kv->lease);
@@ -244,41 +233,5 @@ static void key_changed(struct registration *registration, const struct record *
         registration->displaced_by = kv->lease;
     registration_lost(registration,
                       record->type == LIBSD_EVENT_PUT ? LIBSD_ECONFLICT : LIBSD_ENOTFOUND);
-    if (registration->busy)
-        registration->again = true;
-    else
-        registration_mend(registration);
-}
-
-static bool on_events(struct subscription *subscription, struct records *records,
-                      struct buffer *text, bool complete)
-{
-    struct registration *registration =
-        container_of(subscription, struct registration, subscription);
-
-    (void)text;
-    (void)complete;
-    /* Only the last one matters: it is what the key is now. */
-    if (registration->step != STEP_DROP)
-        key_changed(registration, &records->list[records->count - 1]);
-    return true;
-}
-
-static void on_lost(struct subscription *subscription, const struct failure *failure)
-{
-    struct registration *registration =
-        container_of(subscription, struct registration, subscription);
-
-    (void)failure;
-    if (registration->step != STEP_DROP)
-        registration_mend(registration); /* looks, and watches again from there */
-}
-
-void registration_init(struct registration *registration)
-{
-    registration->subscription.key = libsd_str(registration->key);
-    registration->subscription.on_live = on_live;
-    registration->subscription.on_events = on_events;
-    registration->subscription.on_down = on_down;
-    registration->subscription.on_lost = on_lost;
+    registration_look(registration);
 }

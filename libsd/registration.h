@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "keywatch.h"
 #include "libsd.h"
 #include "loop.h"
 #include "queue.h"
@@ -63,6 +64,7 @@ struct registration {
     char *service;
     char *instance;
     char *key;
+    libsd_slice name; /* the same, for the registry */
     char *value;
     libsd_instance address;
     int ttl_s;
@@ -82,7 +84,9 @@ struct registration {
     int64_t mended_ns; /* when it was last lost or looked for */
     unsigned tries;    /* in a row */
     struct timer timer;
-    struct subscription subscription;
+    struct service_watch *service_watch; /* keywatch.c; NULL: not watched yet */
+    bool shares_watch;
+    struct subscription subscription; /* else */
     struct pending *pending;
 };
 
@@ -102,10 +106,13 @@ void registration_mend(struct registration *registration);
 /* Takes it out of everything. */
 void registration_retire(struct registration *registration);
 
-/* Points the subscription of a new one at its key. */
-void registration_init(struct registration *registration);
+/* keywatch.c tells what others did to the key, or that it does not know. */
+void registration_key_changed(struct registration *registration, const struct record *record);
+void registration_look(struct registration *registration);
 
-/* register.c: the key is free for another registration of the handle. */
+/* register.c: the registration under a key; NULL if there is none. */
+struct registration *registry_find(struct libsd *sd, libsd_slice key);
+/* The key is free for another registration of the handle. */
 void registry_remove(struct registration *registration);
 
 /* Ends the waiting, if any. */

@@ -553,3 +553,31 @@ Test(registration, threads_register_together_and_all_comes_back_after_a_loss)
     cr_assert_eq(libsd_lease_revoke(judge, lease_of("/service/many/1-1"), 0), 0);
     UNTIL(many() == 200, 2);
 }
+
+/* Beyond the first few, registrations of one service share a watch. */
+Test(registration, shared_watch_notices_each_loss)
+{
+    char instance[20];
+    char key[40];
+
+    for (int i = 0; i < 40; i++) {
+        snprintf(instance, sizeof instance, "n%02d", i);
+        cr_assert_eq(libsd_register(sd, "many", instance, ADDRESS, 10, NULL), 0);
+    }
+    for (int i = 0; i < 40; i += 3) {
+        snprintf(key, sizeof key, "/service/many/n%02d", i);
+        cr_assert_eq(libsd_delete(judge, libsd_str(key), 0), 1);
+        UNTIL(has(judge, key, ADDRESS), 2);
+    }
+    put(judge, "/service/many/foreign", OTHER);
+    put(judge, "/service/many/n39", OTHER);
+    UNTIL(has(judge, "/service/many/n39", ADDRESS), 2);
+    cr_assert(has(judge, "/service/many/foreign", OTHER));
+    /* Over a lost connection as well. */
+    etcd_kill(&etcd);
+    etcd_restart(&etcd);
+    cr_assert_eq(libsd_delete(judge, libsd_str("/service/many/n38"), 0), 1);
+    UNTIL(has(judge, "/service/many/n38", ADDRESS), 4);
+    cr_assert_eq(libsd_deregister(sd, "many", NULL, 0), 0);
+    cr_assert_eq(many(), 1);
+}
