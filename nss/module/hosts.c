@@ -96,6 +96,11 @@ static void run_set(struct run *run, const struct table_record *record, uint32_t
         run->start = table_record_pick(record, first, run->of, position);
 }
 
+/* Turns successive positions into another evenly spread sequence: their step of
+ * 2^64 / golden ratio into one of 2^64 * (sqrt 2 - 1).  That a position chose a
+ * family says in which part of the circle it is, so it can't choose inside. */
+#define OTHER_SEQUENCE UINT64_C(0xfa7816e17439f225)
+
 /* Of both families: at most `limit` together, but some of each, for who can
  * reach one only. */
 static void choose_both(const struct table_owner *owner, uint32_t limit4, uint32_t limit6,
@@ -103,12 +108,12 @@ static void choose_both(const struct table_owner *owner, uint32_t limit4, uint32
 {
     const struct table_record *record = &owner->record;
     uint32_t v4 = record->shape.v4, end = owner->first + owner->count;
-    uint64_t position = choice->position.value, other = position << 32 | position >> 32;
+    uint64_t position = choice->position.value, other = position * OTHER_SEQUENCE;
     bool v4_first = table_record_pick(record, owner->first, owner->count, position) < v4;
     struct run *run4 = &choice->runs[!v4_first], *run6 = &choice->runs[v4_first];
 
-    run_set(run4, record, owner->first, v4, min(limit4, limit - 1), v4_first ? other : position);
-    run_set(run6, record, v4, end, min(limit6, limit - 1), v4_first ? position : other);
+    run_set(run4, record, owner->first, v4, min(limit4, limit - 1), other);
+    run_set(run6, record, v4, end, min(limit6, limit - 1), other);
     choice->runs[1].count = min(choice->runs[1].count,
                                 limit > choice->runs[0].count ? limit - choice->runs[0].count : 1);
 }
