@@ -19,14 +19,12 @@
 static inline bool table_tail_equals(const char *text, const char *lower, uint32_t length)
 {
     if (length >= 8) {
-        /* Two overlapping words cover up to sixteen bytes; what lies between
-         * the first and the last word of a longer domain is looped over. */
-        if (table_fold8(table_load8(text + length - 8)) != table_load8(lower + length - 8))
-            return false;
-        for (uint32_t i = 0; i + 8 < length; i += 8)
-            if (table_fold8(table_load8(text + i)) != table_load8(lower + i))
+        /* From the end on, then the first word, which may overlap: two words
+         * are enough for most domains. */
+        for (uint32_t left = length; left > 8; left -= 8)
+            if (table_fold8(table_load8(text + left - 8)) != table_load8(lower + left - 8))
                 return false;
-        return true;
+        return table_fold8(table_load8(text)) == table_load8(lower);
     }
     for (uint32_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];

@@ -8,14 +8,13 @@
 
 struct table_source table_file;
 
-enum nss_status answer_status(enum answer answer, int *errnop, int *h_errnop)
+enum nss_status answer_refuse(enum answer answer, int *errnop, int *h_errnop)
 {
     static const struct {
         short status;
         short error;
         short h_error;
     } table[] = {
-        [ANSWER_FOUND] = { NSS_STATUS_SUCCESS, 0, NETDB_SUCCESS },
         [ANSWER_SMALL] = { NSS_STATUS_TRYAGAIN, ERANGE, NETDB_INTERNAL },
         [ANSWER_NO_NAME] = { NSS_STATUS_NOTFOUND, ENOENT, HOST_NOT_FOUND },
         [ANSWER_NO_DATA] = { NSS_STATUS_NOTFOUND, ENOENT, NO_DATA },
@@ -23,8 +22,7 @@ enum nss_status answer_status(enum answer answer, int *errnop, int *h_errnop)
         [ANSWER_FOREIGN] = { NSS_STATUS_UNAVAIL, ENOENT, NO_RECOVERY },
     };
 
-    if (answer != ANSWER_FOUND)
-        *errnop = table[answer].error;
+    *errnop = table[answer].error;
     if (h_errnop != NULL)
         *h_errnop = table[answer].h_error;
     return (enum nss_status)table[answer].status;

@@ -38,7 +38,16 @@ extern struct table_source table_file;
 
 /* errnop and h_errnop receive what belongs to the answer; h_errnop is NULL for
  * databases that have none. */
-enum nss_status answer_status(enum answer answer, int *errnop, int *h_errnop);
+enum nss_status answer_refuse(enum answer answer, int *errnop, int *h_errnop);
+
+static inline enum nss_status answer_status(enum answer answer, int *errnop, int *h_errnop)
+{
+    if (answer != ANSWER_FOUND)
+        return answer_refuse(answer, errnop, h_errnop);
+    if (h_errnop != NULL)
+        *h_errnop = NETDB_SUCCESS;
+    return NSS_STATUS_SUCCESS;
+}
 
 /* The caller's buffer, filled front to back. */
 struct buffer {

@@ -86,8 +86,13 @@ static uint32_t min(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static void run_set(struct run *run, const struct table_record *record, uint32_t first,
-                    uint32_t end, uint32_t limit, uint64_t position)
+static inline uint32_t limit_of(uint64_t limits)
+{
+    return limits & 0xff ? limits & 0xff : TABLE_DEFAULT_ANSWERS;
+}
+
+static inline void run_set(struct run *run, const struct table_record *record, uint32_t first,
+                           uint32_t end, uint32_t limit, uint64_t position)
 {
     run->first = run->start = first;
     run->of = end > first ? end - first : 0;
@@ -124,23 +129,24 @@ static bool choose(const struct table_owner *owner, int family, struct choice *c
 {
     const struct table_record *record = &owner->record;
     uint64_t limits = table_load(record->at + TABLE_R_ANSWER);
-    uint32_t v4 = record->shape.v4, first = owner->first, end = first + owner->count;
-    uint32_t limit4 = limits >> 40 & 0xff, limit6 = limits >> 48 & 0xff, limit = limits >> 56;
+    uint32_t v4 = record->shape.v4, first = owner->first, end = first + owner->count, limit;
 
-    limit4 = limit4 ? limit4 : TABLE_DEFAULT_ANSWERS;
-    limit6 = limit6 ? limit6 : TABLE_DEFAULT_ANSWERS;
-    limit = limit ? limit : TABLE_DEFAULT_ANSWERS;
     choice->position = table_source_position(&table_file);
     choice->runs[1].count = 0;
-    if (family == AF_INET)
-        run_set(&choice->runs[0], record, first, min(end, v4), limit4, choice->position.value);
-    else if (family == AF_INET6)
-        run_set(&choice->runs[0], record, first < v4 ? v4 : first, end, limit6,
-                choice->position.value);
-    else if (limit > 1 && first < v4 && v4 < end)
-        choose_both(owner, limit4, limit6, limit, choice);
-    else
-        run_set(&choice->runs[0], record, first, end, limit, choice->position.value);
+    if (family == AF_INET) {
+        limit = limit_of(limits >> 40);
+        end = min(end, v4);
+    } else if (family == AF_INET6) {
+        limit = limit_of(limits >> 48);
+        first = first < v4 ? v4 : first;
+    } else {
+        limit = limit_of(limits >> 56);
+        if (limit > 1 && first < v4 && v4 < end) {
+            choose_both(owner, limit_of(limits >> 40), limit_of(limits >> 48), limit, choice);
+            return true;
+        }
+    }
+    run_set(&choice->runs[0], record, first, end, limit, choice->position.value);
     return choice->runs[0].count > 0;
 }
 
