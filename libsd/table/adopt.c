@@ -141,6 +141,14 @@ static bool entries_are_claimed(struct store *store, const bool *claimed)
     return all;
 }
 
+/* No writer fills an index so far (R6): without an EMPTY slot in it, a miss or
+ * a removal would not come to an end. */
+static bool is_too_full(const struct store *store)
+{
+    return store->keys_used > index_limit(store->file.keys_log2) ||
+           store->names_used > index_limit(store->file.names_log2);
+}
+
 /* Finds out which owner each entry stands for, and enters what is missing.  An
  * index that holds anything else can't be used any more: `cramped`. */
 static int keys_adopt(struct store *store)
@@ -152,7 +160,7 @@ static int keys_adopt(struct store *store)
     for (uint32_t i = 0; i < store->keys.used; i++)
         if (store->keys.owners[i].previous == KEYS_NONE)
             place_find(store, &store->keys.owners[i], claimed);
-    store->cramped = !entries_are_claimed(store, claimed);
+    store->cramped = !entries_are_claimed(store, claimed) || is_too_full(store);
     free(claimed);
     for (uint32_t i = 0; i < store->keys.used && !store->cramped; i++) {
         struct key_owner *owner = &store->keys.owners[i];

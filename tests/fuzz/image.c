@@ -185,15 +185,17 @@ static void plausible_make(struct image *image, struct input *input)
     uint32_t names_log2 = take(input, 1) % 4, keys_log2 = take(input, 1) % 4;
     uint8_t slots[16];
     struct input some = { slots, sizeof slots };
-    uint64_t *words, *keys;
+    uint64_t *words, *keys, misplaced;
+    size_t heap;
 
     for (unsigned i = 0; i < sizeof slots; i++)
         slots[i] = (uint8_t)take(input, 1);
-    words = header_make(image, names_log2, keys_log2,
-                        input->size < RECORD_MAX ? input->size : RECORD_MAX);
-    words[TABLE_H_HEAP] += take(input, 1) == 0xff ? 8 : 0;
-    memcpy((char *)words + image->bytes - (input->size < RECORD_MAX ? input->size : RECORD_MAX),
-           input->data, input->size < RECORD_MAX ? input->size : RECORD_MAX);
+    misplaced = take(input, 1) == 0xff ? 8 : 0;
+    heap = input->size < RECORD_MAX ? input->size : RECORD_MAX;
+    words = header_make(image, names_log2, keys_log2, heap);
+    if (heap > 0)
+        memcpy((char *)words + words[TABLE_H_HEAP], input->data, heap);
+    words[TABLE_H_HEAP] += misplaced;
     for (uint32_t i = 0; i < 1u << names_log2; i++)
         record_fix(image, words + TABLE_HEADER_BYTES / 8 + i, i, &some);
     keys = words + (words[TABLE_H_KEYS] >> 32) * 2;
