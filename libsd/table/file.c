@@ -78,26 +78,29 @@ static void file_point(struct table_file *file)
     file->seed = word_get(file->words + TABLE_H_SEED);
 }
 
-static bool index_fits(uint64_t geometry, size_t bytes)
+/* Where an index that begins at `from` or later ends; 0: it does not fit. */
+static uint64_t index_end(uint64_t geometry, uint64_t from, uint64_t bytes)
 {
     uint64_t at = (geometry >> 32) * TABLE_GRANULE;
 
-    return (uint32_t)geometry <= 31 && at >= TABLE_HEADER_BYTES && at <= bytes &&
-           (UINT64_C(8) << (uint32_t)geometry) <= bytes - at;
+    if ((uint32_t)geometry > 31 || at < from || at > bytes ||
+        (UINT64_C(8) << (uint32_t)geometry) > bytes - at)
+        return 0;
+    return at + (UINT64_C(8) << (uint32_t)geometry);
 }
 
 static bool header_is_good(const table_word *words, size_t bytes)
 {
     uint64_t heap = word_get(words + TABLE_H_HEAP);
+    uint64_t names = index_end(word_get(words + TABLE_H_NAMES), TABLE_HEADER_BYTES, bytes);
+    uint64_t keys = index_end(word_get(words + TABLE_H_KEYS), names, bytes);
 
     return word_get(words + TABLE_H_MAGIC) == TABLE_MAGIC &&
            word_get(words + TABLE_H_LAYOUT) ==
                ((uint64_t)TABLE_HEADER_BYTES << 32 | TABLE_LAYOUT) &&
            word_get(words + TABLE_H_GENERATION) != 0 && word_get(words + TABLE_H_SIZE) == bytes &&
-           (word_get(words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED &&
-           index_fits(word_get(words + TABLE_H_NAMES), bytes) &&
-           index_fits(word_get(words + TABLE_H_KEYS), bytes) && heap >= TABLE_HEADER_BYTES &&
-           heap <= bytes && heap % TABLE_GRANULE == 0;
+           (word_get(words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED && names != 0 &&
+           keys != 0 && heap >= keys && heap <= bytes && heap % TABLE_GRANULE == 0;
 }
 
 /* ---- making ------------------------------------------------------------ */
