@@ -129,7 +129,9 @@ static void close_forked(struct libsd *sd)
 {
     if (sd->queue.event_fd >= 0)
         close(sd->queue.event_fd);
+    endpoints_free(&sd->endpoints);
     options_clear(&sd->options);
+    free(sd);
 }
 
 void libsd_close(libsd *sd)

@@ -151,15 +151,20 @@ static void join(struct registration *registration)
         service->members++;
 }
 
+/* The subscription that tells of the registration's key. */
+static struct subscription *subscription_of(struct registration *registration)
+{
+    struct service_watch *service = registration->service_watch;
+
+    return service && registration->shares_watch ? &service->subscription
+                                                 : &registration->subscription;
+}
+
 void keywatch_start(struct registration *registration, int64_t store_revision)
 {
     if (!registration->service_watch)
         join(registration);
-    if (registration->shares_watch)
-        watch_from(registration->sd, &registration->service_watch->subscription,
-                   store_revision + 1);
-    else
-        watch_from(registration->sd, &registration->subscription, store_revision + 1);
+    watch_from(registration->sd, subscription_of(registration), store_revision + 1);
 }
 
 void keywatch_stop(struct registration *registration)
@@ -177,9 +182,7 @@ void keywatch_stop(struct registration *registration)
     service_free(service);
 }
 
-bool keywatch_is_live(const struct registration *registration)
+bool keywatch_is_live(struct registration *registration)
 {
-    if (registration->shares_watch)
-        return registration->service_watch->subscription.state == SUBSCRIPTION_LIVE;
-    return registration->subscription.state == SUBSCRIPTION_LIVE;
+    return subscription_of(registration)->state == SUBSCRIPTION_LIVE;
 }

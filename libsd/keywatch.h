@@ -32,6 +32,6 @@ struct service_watch {
  * if it did not or no longer, else nothing changes. */
 void keywatch_start(struct registration *registration, int64_t store_revision);
 void keywatch_stop(struct registration *registration);
-bool keywatch_is_live(const struct registration *registration);
+bool keywatch_is_live(struct registration *registration);
 
 #endif

@@ -149,8 +149,9 @@ LIBSD_API int libsd_options_new(libsd_options **options);
  * key, value (defaults in brackets):
  *   endpoints        comma-separated URLs of etcd's client ports
  *                    [$ETCDCTL_ENDPOINTS, else http://127.0.0.1:2379]; a
- *                    bare host:port means http
- *   prefix           key prefix of registrations [/service/]
+ *                    bare host:port means http, no port means 2379
+ *   prefix           key prefix of registrations [/service/]; a '/' is added
+ *                    if it does not end in one
  *   cacert, cert, key  PEM files for https [$ETCDCTL_CACERT, _CERT, _KEY]
  *   user, password   etcd user [$ETCDCTL_USER, as name or name:password;
  *                    $ETCDCTL_PASSWORD]
@@ -252,6 +253,8 @@ typedef struct libsd_register_options {
  *   id and a random number.
  * address: "ip:port", "[ipv6]:port" or "host:port".
  * ttl_s: lease TTL in seconds; 0 means 10.  etcd's minimum is usually 2.
+ * Registering a name of this handle again changes its address, weight, TTL and
+ * callback in place.
  * options: NULL for defaults.
  *
  * Blocks until the key is written, at most timeout_ms.  Returns 0;
@@ -397,7 +400,8 @@ typedef void libsd_watch_callback(const libsd_event *event, void *arg);
  * LIBSD_ECLOSED or LIBSD_EFORKED.
  *
  * Memory is bounded: a callback that falls too far behind makes the library
- * stop reading and list again (LIST), or resume later (without). */
+ * stop reading and go on later from there; if etcd has compacted that history
+ * meanwhile, it lists again (LIST) or ends (without). */
 LIBSD_API int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revision,
                                libsd_watch_callback *callback, void *arg, libsd_watch **watch);
 
