@@ -43,6 +43,7 @@ TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c tests/integratio
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)
+BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
 FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 instance lines message module name table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
 FUZZ_SECONDS = 60
@@ -84,7 +85,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check clean demo deps examples force fuzz help install lint packages sanitize uninstall
+.PHONY: all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher
 
@@ -122,6 +123,14 @@ $(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER),obj) 
 
 $(B)/user-service: $(B)/obj/tests/examples/user-service.o $(B)/libsd.so.1
 	$(CC) $(LINK) -pie -Wl,-rpath,'$$ORIGIN' $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(B)/bench/bench: $(call objects,$(BENCH),obj) $(B)/obj/table.a
+	@mkdir -p $(@D)
+	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(B)/bench/libnss_null.so.2: $(B)/obj/tests/bench/null_module.o
+	@mkdir -p $(@D)
+	$(CC) $(LINK) -shared -Wl,-soname,$(@F),-z,nodelete $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 # Small programs that tests run.
 $(B)/obj/tests/helpers/%: $(B)/obj/tests/helpers/%.o
@@ -202,6 +211,13 @@ sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests unde
 
 fuzz: $(call programs,$(FUZZ_TARGETS),fuzz) ## look for crashing inputs, FUZZ_SECONDS (60) for each parser
 	@tests/fuzz/run $(FUZZ_SECONDS) $^
+
+CHAOS_READS = 100M
+chaos: $(call programs,tests/unit/test_race.c,obj) ## the long tests: 100 million checked reads against a writer
+	READS=$(CHAOS_READS) TEST_TIMEOUT=3600 tests/run $(B)/log $^
+
+bench: all $(B)/bench/bench $(B)/bench/libnss_null.so.2 ## what lookups and changes cost, beside a module that does nothing
+	@$(B)/bench/bench $(CURDIR)/$(B):$(CURDIR)/$(B)/bench
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
 	@tests/demo/demo.sh
