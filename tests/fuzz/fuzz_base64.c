@@ -24,6 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(length >= -1 && length <= (ssize_t)(size / 4 * 3 + size % 4));
     require(base64_decode(text, text, size) == length);
     require(length <= 0 || memcmp(text, decoded, (size_t)length) == 0);
+
+    /* As many characters as so many bytes need. */
+    while (size > 0 && data[size - 1] == '=')
+        size--;
+    require(length < 0 || ((size_t)length * 4 + 2) / 3 == size);
     free(decoded);
     free(text);
     free(encoded);

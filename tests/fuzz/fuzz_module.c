@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     struct image image;
     char *name;
 
-    size = take(&input, 1) * 8;
+    size = take(&input, 1) * 3;
     buffer = malloc(size ? size : 1);
     name = take_text(&input, take(&input, 1));
     image_make(&image, &input);
