@@ -246,8 +246,10 @@ Test(race, readers_in_processes_follow_from_file_to_file)
     table_writer_publish(f.writer);
     for (int i = 0; i < PROCESSES; i++) {
         readers[i] = fork();
-        if (readers[i] == 0)
+        if (readers[i] == 0) {
+            close(f.writer->lock); /* a lock lives as long as any copy of it */
             _exit(read_in_process(i));
+        }
     }
     for (; running > 0; round++) {
         put_round((int)(round % SERVICES), (int)(round / SERVICES % ROUNDS), true);
