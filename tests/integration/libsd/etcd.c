@@ -180,7 +180,11 @@ void etcd_move(struct etcd *etcd)
 
 void etcd_freeze(struct etcd *etcd)
 {
+    int status;
+
     kill(etcd->pid, SIGSTOP);
+    /* Its threads stop one by one. */
+    cr_assert(waitpid(etcd->pid, &status, WUNTRACED) == etcd->pid && WIFSTOPPED(status));
 }
 
 void etcd_thaw(struct etcd *etcd)

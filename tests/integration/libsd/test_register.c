@@ -273,15 +273,24 @@ Test(registration, deregister_removes_the_key_and_no_other)
     }
 }
 
-Test(registration, deregister_leaves_what_is_not_ours)
+Test(registration, deregister_that_timed_out_is_completed_later)
 {
-    enlist(ADDRESS, 3);
-    put(judge, KEY, OTHER);
-    UNTIL(has(judge, KEY, ADDRESS), 2);
+    enlist(ADDRESS, 10);
     etcd_freeze(&etcd);
     cr_assert_eq(libsd_deregister(sd, "user", "i1", 300), LIBSD_ETIMEDOUT);
     etcd_thaw(&etcd);
-    UNTIL(absent(judge, KEY), 10);
+    UNTIL(absent(judge, KEY), 5);
+}
+
+Test(registration, deregister_leaves_what_is_not_ours)
+{
+    libsd_register_options force = { .size = sizeof force, .takeover = LIBSD_TAKEOVER_FORCE };
+
+    enlist(ADDRESS, 10);
+    cr_assert_eq(libsd_register(judge, "user", "i1", OTHER, 10, &force), 0);
+    UNTIL(told(&story, "RLC"), 2);
+    cr_assert_eq(libsd_deregister(sd, "user", "i1", 0), 0);
+    cr_assert(has(judge, KEY, OTHER));
 }
 
 Test(registration, killed_process_is_gone_after_its_ttl)
