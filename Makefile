@@ -21,12 +21,9 @@ sbindir = $(exec_prefix)/sbin
 
 TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
 TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
-LIBSD = libsd/ask.c libsd/auth.c libsd/base64.c libsd/buffer.c libsd/call.c libsd/claim.c \
-	libsd/endpoint.c libsd/error.c libsd/follow.c libsd/group.c libsd/grpc_error.c \
-	libsd/handle.c libsd/http.c libsd/instance.c libsd/json.c libsd/keywatch.c libsd/kv.c libsd/lease.c \
-	libsd/lines.c libsd/loop.c libsd/message.c libsd/options.c libsd/queue.c libsd/register.c \
-	libsd/registration.c libsd/stream.c libsd/subscription.c libsd/util.c libsd/wait.c \
-	libsd/watch.c
+LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c endpoint.c error.c follow.c group.c \
+	grpc_error.c handle.c http.c instance.c json.c keywatch.c kv.c lease.c lines.c loop.c message.c options.c \
+	queue.c register.c registration.c stream.c subscription.c util.c wait.c watch.c)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
 	mirror.c model.c model_index.c publish.c watcher.c zone.c)
@@ -36,9 +33,10 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
 UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
-	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c)
+	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
+	test_instance.c test_json.c test_lines.c test_options.c)
 TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,follow.c kv.c register.c watch.c)
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,follow.c hostile.c kv.c register.c watch.c)
 TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c tests/integration/libsd/etcd.c
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
@@ -62,8 +60,8 @@ BASE = -std=gnu17 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread -Ilibsd -Ilib
 LINK = -pthread -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack,--as-needed
 
 # Asked once, and only when needed: `make check` may just have installed them.
-CURL_CFLAGS = $(eval CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcjson))$(CURL_CFLAGS)
-CURL_LIBS = $(eval CURL_LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcjson))$(CURL_LIBS)
+CURL_CFLAGS = $(eval CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl))$(CURL_CFLAGS)
+CURL_LIBS = $(eval CURL_LIBS := $(shell $(PKG_CONFIG) --libs libcurl))$(CURL_LIBS)
 
 # Kinds of objects: build/obj is the product; asan and tsan run the tests under
 # sanitizers; fuzz is asan for libFuzzer; build/analyze is only looked at by gcc.
@@ -182,8 +180,8 @@ ifneq (,$(filter check demo deps sanitize,$(MAKECMDGOALS)))
 else ifneq (,$(filter fuzz,$(MAKECMDGOALS)))
 	@packaging/install-deps build fuzz
 else
-	@command -v $(firstword $(CC)) >/dev/null && $(PKG_CONFIG) --exists libcurl libcjson || { echo \
-	"A C compiler ($(CC)), pkg-config, libcurl or libcjson is missing: run 'make deps' first." >&2; exit 1; }
+	@command -v $(firstword $(CC)) >/dev/null && $(PKG_CONFIG) --exists libcurl || { echo \
+	"A C compiler ($(CC)), pkg-config or libcurl is missing: run 'make deps' first." >&2; exit 1; }
 endif
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -66,7 +66,7 @@ static inline uint32_t table_domain_of(const struct table_view *view, const char
     uint64_t count = table_load(view->words + TABLE_H_ZONES);
     uint32_t at = 0, longest = 0, domain_length;
 
-    for (uint64_t i = 0; i < count && i < TABLE_MAX_ZONES; i++) {
+    for (; count > 0 && count <= TABLE_MAX_ZONES; count--) {
         const char *domain = table_zone(view, &at, &domain_length);
 
         if (domain == NULL)

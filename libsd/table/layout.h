@@ -289,13 +289,17 @@ static inline uint64_t table_mix(uint64_t a, uint64_t b)
 #endif
 }
 
-/* Keyed: the seed is random in each file, so that whoever may register names
- * can't aim them at one chain; R6 bounds what luck may still do. */
+/* Two words for each product, as wyhash has it.  Keyed: the seed is random in
+ * each file, so that whoever may register names can't aim them at one chain; R6
+ * bounds what luck may still do. */
 static inline uint64_t table_hash(const uint64_t *words, uint32_t length, uint64_t seed)
 {
     uint64_t hash = seed ^ (length + UINT64_C(0xa0761d6478bd642f));
+    uint32_t count = length / 8 + 1, i = 0;
 
-    for (uint32_t i = 0; i <= length / 8; i++)
+    for (; i + 1 < count; i += 2)
+        hash = table_mix(words[i] ^ hash, words[i + 1] ^ UINT64_C(0xe7037ed1a0b428db) ^ seed);
+    if (i < count)
         hash = table_mix(words[i] ^ hash, UINT64_C(0xe7037ed1a0b428db) ^ seed);
     return table_mix(hash, UINT64_C(0x8ebc6af09c88c6e3));
 }
