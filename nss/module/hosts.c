@@ -29,7 +29,7 @@ struct run {
  * never change who comes first in it. */
 struct choice {
     struct run runs[2];
-    struct table_position position;
+    struct table_position position; /* lane NULL: there was nothing to choose */
 };
 
 /* ---- finding ----------------------------------------------------------- */
@@ -132,7 +132,9 @@ static bool choose(const struct table_owner *owner, int family, struct choice *c
     uint64_t limits = table_load(record->at + TABLE_R_ANSWER);
     uint32_t v4 = record->shape.v4, first = owner->first, end = first + owner->count, limit;
 
-    choice->position = table_source_position(&table_file);
+    choice->position = (struct table_position){ 0 };
+    if (owner->count > 1)
+        choice->position = table_source_position(&table_file);
     choice->runs[1].count = 0;
     if (family == AF_INET) {
         limit = limit_of(limits >> 40);
@@ -247,7 +249,8 @@ static enum answer answer(const char *name, int family, struct hostent *host,
         if (!table_record_is_whole(&owner.record))
             continue;
         if (result == ANSWER_FOUND) {
-            table_source_position_used(choice.position);
+            if (choice.position.lane != NULL)
+                table_source_position_used(choice.position);
             if (pat != NULL)
                 *pat = head;
         }
