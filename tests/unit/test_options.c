@@ -83,8 +83,9 @@ Test(options, unacceptable_values_are_refused)
 
 static const char *first_url(const char *text)
 {
-    static struct endpoints endpoints;
+    static struct endpoints endpoints; /* the result lives until the next call */
 
+    endpoints_free(&endpoints);
     if (endpoints_init(&endpoints, text) < 0)
         return "";
     return endpoints.urls[0];
