@@ -482,15 +482,14 @@ void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped)
 
 int table_writer_heartbeat(struct table_writer *writer)
 {
+    int rc;
+
     beat(writer);
     retired_reap(writer, false);
     if (!writer->is_published || file_is_at(&writer->store.file, writer->path))
         return 0;
-    {
-        int rc = replace_file(writer, 0);
-
-        return rc < 0 ? rc : 1;
-    }
+    rc = replace_file(writer, 0);
+    return rc < 0 ? rc : 1;
 }
 
 void table_writer_stats(const struct table_writer *writer, struct table_writer_stats *stats)
