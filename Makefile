@@ -24,6 +24,7 @@ TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c k
 LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c endpoint.c error.c follow.c group.c \
 	grpc_error.c handle.c http.c instance.c json.c keywatch.c kv.c lease.c lines.c loop.c message.c options.c \
 	queue.c register.c registration.c stream.c subscription.c util.c wait.c watch.c)
+HEADERS = $(addprefix libsd/,libsd.h libsd-etcd.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
 	mirror.c model.c model_index.c publish.c watcher.c zone.c)
@@ -224,7 +225,7 @@ lint: $(call objects,$(SOURCES) $(EXAMPLES),analyze) ## formatting, clang-tidy, 
 	@tests/lint
 
 INSTALLED = $(addprefix $(DESTDIR),$(libdir)/libnss_etcdsd.so.2 $(libdir)/libsd.so.1 $(libdir)/libsd.so \
-	$(libdir)/libsd.a $(libdir)/pkgconfig/libsd.pc $(includedir)/libsd.h $(sbindir)/etcdsd-watcher)
+	$(libdir)/libsd.a $(libdir)/pkgconfig/libsd.pc $(HEADERS:libsd/%=$(includedir)/%) $(sbindir)/etcdsd-watcher)
 LDCONFIG = $(if $(DESTDIR),,-ldconfig)
 
 install: all $(B)/install/etcdsd-watcher ## install below $(DESTDIR)$(prefix)
@@ -232,7 +233,7 @@ install: all $(B)/install/etcdsd-watcher ## install below $(DESTDIR)$(prefix)
 	$(INSTALL) -m 644 $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.a $(DESTDIR)$(libdir)
 	ln -sf libsd.so.1 $(DESTDIR)$(libdir)/libsd.so
 	$(INSTALL) -m 644 $(B)/libsd.pc $(DESTDIR)$(libdir)/pkgconfig
-	$(INSTALL) -m 644 libsd/libsd.h $(DESTDIR)$(includedir)
+	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(includedir)
 	$(INSTALL) -m 755 $(B)/install/etcdsd-watcher $(DESTDIR)$(sbindir)
 	$(LDCONFIG)
 
