@@ -123,12 +123,13 @@ static void transport_failed(struct call *call, CURLcode result)
     }
 }
 
-static void etcd_failed(struct call *call)
+static void etcd_failed(struct call *call, long status)
 {
     struct failure failure;
     int code = grpc_error_classify(&call->error, &failure);
 
-    failure_set(&call->failure, code, "%s: %s", call->sd->endpoints.urls[call->endpoint],
+    failure_set(&call->failure, code, "%s%s%s: HTTP %ld: %s",
+                call->sd->endpoints.urls[call->endpoint], call->api, call->path, status,
                 failure.text);
     if (grpc_error_wants_token(&call->error) && renew_token(call))
         return;
@@ -144,16 +145,14 @@ static void etcd_failed(struct call *call)
 static void http_failed(struct call *call, long status, const struct buffer *text)
 {
     const char *url = call->sd->endpoints.urls[call->endpoint];
-    int size = text->size < 120 ? (int)text->size : 120;
-    int code = status == 200 || status == 404 ? LIBSD_EPROTOCOL : LIBSD_EREFUSED;
 
     if (status == 404 && endpoints_next_api(&call->sd->endpoints, call->api) == 0) {
         attempt(call);
         return;
     }
-    failure_set(&call->failure, status >= 500 ? LIBSD_EUNAVAILABLE : code, "%s%s: HTTP %ld: %.*s",
-                url, call->path, status, size, text->data ? text->data : "");
-    if (status >= 500)
+    http_refusal(&call->failure, url, call->api, call->path, status,
+                 libsd_bytes(text->data, text->size));
+    if (call->failure.code == LIBSD_EUNAVAILABLE)
         uncertain(call);
     else
         refused(call);
@@ -172,11 +171,12 @@ static void transfer_done(struct transfer *transfer, CURLcode result, long statu
     if (result != CURLE_OK) {
         transport_failed(call, result);
     } else if (is_error) {
-        etcd_failed(call);
+        etcd_failed(call, status);
     } else if (status != 200 || text.size == 0 || text.data[0] != '{') {
         http_failed(call, status, &text);
     } else {
-        call->failure.code = 0;
+        failure_set(&call->failure, 0, "%s%s%s: HTTP %ld", call->sd->endpoints.urls[call->endpoint],
+                    call->api, call->path, status);
         finish(call, &text);
     }
     buffer_free(&text);

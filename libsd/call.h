@@ -40,8 +40,9 @@ struct call {
     int attempt_ms;      /* most time for one attempt; 0: CALL_ATTEMPT_MS */
     int idle_ms;         /* not 0: one attempt may take all the time, but not so long
                      * without a byte: for big answers */
-    /* Called once, with failure.code 0 and the answer's text, or with the
-     * failure.  The call is idle then: it may be started again. */
+    /* Called once, with the answer's text and failure.code 0, its text naming
+     * where the answer is from, or with the failure.  The call is idle then: it
+     * may be started again. */
     void (*done)(struct call *call, struct buffer *answer);
     struct failure failure;
     struct grpc_error error; /* what etcd said, code 0 if nothing */

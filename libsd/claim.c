@@ -230,8 +230,8 @@ static void batch_done(struct call *call, struct buffer *text)
         answer.result_count = 1;
     }
     if (failure.code == 0 && answer.result_count != count)
-        failure_set(&failure, LIBSD_EPROTOCOL, "%zu answers to %zu operations", answer.result_count,
-                    count);
+        failure_set(&failure, LIBSD_EPROTOCOL, "%s: %zu answers to %zu operations",
+                    call->failure.text, answer.result_count, count);
     if (failure.code < 0) {
         all_failed(group, count, &failure);
     } else {

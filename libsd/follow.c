@@ -81,29 +81,6 @@ void follow_live(struct libsd_watch *watch)
     timer_start(&watch->sd->loop, &watch->timer, jitter(AUDIT_NS));
 }
 
-/* Whether the page is one: of the range asked for, and going forward. */
-static bool is_sound(const struct libsd_watch *watch, const struct answer *answer)
-{
-    const struct records *records = &answer->records;
-
-    for (size_t i = 0; i < records->count; i++) {
-        libsd_slice key = records->list[i].kv.key;
-        size_t size = watch->key_size;
-
-        if (key.size < size || memcmp(key.data, watch->key, size) != 0 ||
-            (key.size > size && !(watch->flags & LIBSD_WATCH_PREFIX)))
-            return false;
-    }
-    if (records->count == 0)
-        return !answer->more && answer->header.revision > 0;
-
-    libsd_slice last = records->list[records->count - 1].kv.key;
-    size_t common = last.size < watch->cursor.size ? last.size : watch->cursor.size;
-    int order = memcmp(last.data, watch->cursor.data, common);
-
-    return order > 0 || (order == 0 && last.size >= watch->cursor.size);
-}
-
 /* Hands a page to the queue; takes records and text over. */
 static bool emit_page(struct libsd_watch *watch, struct answer *answer, struct buffer *text)
 {
@@ -151,12 +128,11 @@ static void page_done(struct call *call, struct buffer *text)
         request_page(watch);
         return;
     }
-    if (failure.code < 0 || answer_read(text, &answer, &failure) < 0)
+    if (failure.code < 0 || answer_read(text, &answer, &failure) < 0 ||
+        page_check(&answer, libsd_bytes(watch->cursor.data, watch->cursor.size),
+                   libsd_bytes(watch->key, watch->key_size), watch->flags & LIBSD_WATCH_PREFIX,
+                   &failure) < 0)
         goto fail;
-    if (!is_sound(watch, &answer)) {
-        failure_set(&failure, LIBSD_EPROTOCOL, "a page of other keys than were asked for");
-        goto fail;
-    }
     if (answer.records.count)
         last_key = answer.records.list[answer.records.count - 1].kv.key;
     /* last_key stays valid: the item is freed at the end of the turn, earliest. */

@@ -75,6 +75,15 @@ static void renewed(struct group *group, int64_t ttl_s)
     next(group, beat, group->renewed_ns + ttl_s * S / 3 - now_ns());
 }
 
+/* An answer about another lease than ours says nothing about it. */
+static int check_id(const struct group *group, const struct answer *answer, struct failure *failure)
+{
+    if (answer->id == group->lease)
+        return 0;
+    return failure_set(failure, LIBSD_EPROTOCOL, "%s: about lease %lld instead of %lld",
+                       group->call.failure.text, (long long)answer->id, (long long)group->lease);
+}
+
 static void grant_done(struct call *call, struct buffer *text)
 {
     struct group *group = container_of(call, struct group, call);
@@ -83,7 +92,8 @@ static void grant_done(struct call *call, struct buffer *text)
     bool exists = lease_exists_already(&call->error);
     struct registration *registration;
 
-    if (!exists && (failure.code < 0 || answer_read(text, &answer, &failure) < 0)) {
+    if (!exists && (failure.code < 0 || answer_read(text, &answer, &failure) < 0 ||
+                    check_id(group, &answer, &failure) < 0)) {
         records_free(&answer.records);
         note_failure(group, "lease not granted", &failure);
         next(group, grant, backoff_after_ns(&failure, group->failures++));
@@ -163,7 +173,8 @@ static void beat_done(struct call *call, struct buffer *text)
     struct group *group = container_of(call, struct group, call);
     struct failure failure = call->failure;
     struct answer answer = { 0 };
-    bool failed = failure.code < 0 || keepalive_read(text, &answer, &failure) < 0;
+    bool failed = failure.code < 0 || keepalive_read(text, &answer, &failure) < 0 ||
+                  check_id(group, &answer, &failure) < 0;
 
     records_free(&answer.records);
     if (failed && failure.code != LIBSD_ELEASE) {

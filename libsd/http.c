@@ -336,3 +336,16 @@ enum http_outcome http_outcome(CURLcode result, struct failure *failure, const c
     failure_set(failure, code, "%s: %s", url, text);
     return outcome;
 }
+
+void http_refusal(struct failure *failure, const char *url, const char *api, const char *path,
+                  long status, libsd_slice text)
+{
+    int code = status == 200 || status == 404 ? LIBSD_EPROTOCOL : LIBSD_EREFUSED;
+
+    if (text.size == 0)
+        text = libsd_str("empty answer");
+    if (status >= 500 || status == 408 || status == 429)
+        code = LIBSD_EUNAVAILABLE;
+    failure_set(failure, code, "%s%s%s: HTTP %ld: %.*s", url, api, path, status,
+                text.size < 120 ? (int)text.size : 120, (const char *)text.data);
+}

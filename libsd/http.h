@@ -82,4 +82,10 @@ enum http_outcome {
 enum http_outcome http_outcome(CURLcode result, struct failure *failure, const char *url,
                                const char *text);
 
+/* Words an answer that is no etcd's: LIBSD_EUNAVAILABLE from a proxy whose
+ * server is away or busy (408, 429, 5xx), LIBSD_EPROTOCOL with 200 and 404,
+ * else LIBSD_EREFUSED. */
+void http_refusal(struct failure *failure, const char *url, const char *api, const char *path,
+                  long status, libsd_slice text);
+
 #endif

@@ -67,4 +67,15 @@ static inline bool slice_is(libsd_slice slice, const char *text)
     return slice.size == strlen(text) && memcmp(slice.data, text, slice.size) == 0;
 }
 
+/* In the order of etcd's keys: of two the one that ends first is the smaller. */
+static inline int slice_compare(libsd_slice a, libsd_slice b)
+{
+    size_t common = a.size < b.size ? a.size : b.size;
+    int order = common ? memcmp(a.data, b.data, common) : 0;
+
+    if (order || a.size == b.size)
+        return order;
+    return a.size < b.size ? -1 : 1;
+}
+
 #endif

@@ -135,6 +135,8 @@ static int ask_page(libsd *sd, const struct page *page, struct buffer *text, str
         .timeout_ms = page->timeout_ms,
         .big_answer = page->is_prefix,
     };
+    struct failure failure = { 0 };
+    int rc;
 
     buffer_text(&body, "{");
     message_range(&body, libsd_bytes(page->from->data, page->from->size), page->prefix,
@@ -149,7 +151,11 @@ static int ask_page(libsd *sd, const struct page *page, struct buffer *text, str
         buffer_text(&body, ",\"serializable\":true");
     buffer_text(&body, "}");
     body.failed |= page->from->failed;
-    return ask(sd, &question, text, answer, NULL);
+    rc = ask(sd, &question, text, answer, NULL);
+    if (rc == 0 && page_check(answer, libsd_bytes(page->from->data, page->from->size), page->prefix,
+                              page->is_prefix, &failure) < 0)
+        rc = handle_fail(sd, &failure);
+    return rc;
 }
 
 /* Reads pages into kvs until there are no more. */
@@ -171,7 +177,7 @@ static int read_pages(libsd *sd, struct page *page, struct libsd_kvs *kvs)
             continue;
         }
         if (rc == 0) {
-            more = answer.more && answer.records.count;
+            more = answer.more;
             if (!page->revision)
                 page->revision = kvs->revision = answer.header.revision;
             rc = kvs_append(kvs, &answer, &text);

@@ -8,6 +8,14 @@
 
 #include "json.h"
 
+/* Far above any that etcd reaches, and one more can be added to it. */
+#define REVISION_MAX (INT64_MAX / 2)
+/* etcd's own limit (lease/lessor.go, MaxLeaseTTL): fits into nanoseconds. */
+#define TTL_MAX      INT64_C(9000000000)
+
+/* For json_fail(): not the text's fault. */
+static const char out_of_memory[] = "out of memory";
+
 struct record *records_add(struct records *records)
 {
     if (records->count == records->capacity) {
@@ -31,6 +39,26 @@ void records_free(struct records *records)
     *records = (struct records){ 0 };
 }
 
+static int64_t read_revision(struct json *json)
+{
+    int64_t revision = json_int64(json);
+
+    if (revision >= 0 && revision <= REVISION_MAX)
+        return revision;
+    json_fail(json, "impossible revision");
+    return 0;
+}
+
+static int64_t read_ttl(struct json *json)
+{
+    int64_t ttl = json_int64(json);
+
+    if (ttl <= TTL_MAX)
+        return ttl;
+    json_fail(json, "impossible TTL");
+    return 0;
+}
+
 static void read_header(struct json *json, struct header *header)
 {
     libsd_slice name;
@@ -38,7 +66,7 @@ static void read_header(struct json *json, struct header *header)
     json_object(json);
     while (json_member(json, &name)) {
         if (slice_is(name, "revision"))
-            header->revision = json_int64(json);
+            header->revision = read_revision(json);
         else if (slice_is(name, "raft_term"))
             header->raft_term = json_uint64(json);
         else if (slice_is(name, "cluster_id"))
@@ -60,9 +88,9 @@ static void read_kv(struct json *json, libsd_kv *kv)
         else if (slice_is(name, "value"))
             kv->value = json_bytes(json);
         else if (slice_is(name, "create_revision"))
-            kv->create_revision = json_int64(json);
+            kv->create_revision = read_revision(json);
         else if (slice_is(name, "mod_revision"))
-            kv->mod_revision = json_int64(json);
+            kv->mod_revision = read_revision(json);
         else if (slice_is(name, "version"))
             kv->version = json_int64(json);
         else if (slice_is(name, "lease"))
@@ -83,7 +111,7 @@ static void read_kvs(struct json *json, struct records *records)
         struct record *record = records_add(records);
 
         if (!record) {
-            json_fail(json, "out of memory");
+            json_fail(json, out_of_memory);
             return;
         }
         record->type = LIBSD_EVENT_PUT;
@@ -178,7 +206,7 @@ static void read_answer(struct json *json, struct answer *answer)
         else if (slice_is(name, "ID"))
             answer->id = json_int64(json);
         else if (slice_is(name, "TTL"))
-            answer->ttl = json_int64(json);
+            answer->ttl = read_ttl(json);
         else if (slice_is(name, "token"))
             answer->token = json_string(json);
         else if (slice_is(name, "responses"))
@@ -201,6 +229,17 @@ static void read_result(struct json *json, struct answer *answer)
     }
 }
 
+/* failure's text names the place that the text is from, if that is known. */
+static int unreadable(const struct json *json, const char *what, struct failure *failure)
+{
+    char place[sizeof failure->text];
+    int code = json->why == out_of_memory ? LIBSD_ENOMEM : LIBSD_EPROTOCOL;
+
+    memcpy(place, failure->text, sizeof place);
+    return failure_set(failure, code, "%s%s%s: %s at byte %zu", place, *place ? ": " : "", what,
+                       json->why, (size_t)(json->at - json->start));
+}
+
 static int read_whole(struct buffer *text, struct answer *answer, struct failure *failure,
                       void (*read_it)(struct json *, struct answer *))
 {
@@ -215,8 +254,7 @@ static int read_whole(struct buffer *text, struct answer *answer, struct failure
         json_fail(&json, "no header");
     if (!json_failed(&json))
         return 0;
-    return failure_set(failure, LIBSD_EPROTOCOL, "not etcd's JSON: %s at byte %zu of %zu", json.why,
-                       (size_t)(json.at - json.start), text->size);
+    return unreadable(&json, "not etcd's JSON", failure);
 }
 
 int answer_read(struct buffer *text, struct answer *answer, struct failure *failure)
@@ -260,7 +298,7 @@ static void read_events(struct json *json, struct records *records)
         struct record *record = records_add(records);
 
         if (!record) {
-            json_fail(json, "out of memory");
+            json_fail(json, out_of_memory);
             return;
         }
         read_event(json, record);
@@ -284,7 +322,7 @@ static void read_watch_result(struct json *json, struct watch_message *message)
         else if (slice_is(name, "fragment"))
             message->fragment = json_bool(json);
         else if (slice_is(name, "compact_revision"))
-            message->compact_revision = json_int64(json);
+            message->compact_revision = read_revision(json);
         else if (slice_is(name, "cancel_reason"))
             message->cancel_reason = json_string(json);
         else if (slice_is(name, "events"))
@@ -319,8 +357,45 @@ int watch_message_read(char *line, size_t size, struct watch_message *message,
         json_fail(&json, "no result");
     if (!json_failed(&json))
         return 0;
-    return failure_set(failure, LIBSD_EPROTOCOL, "not a watch answer: %s at byte %zu of %zu",
-                       json.why, (size_t)(json.at - json.start), size);
+    return unreadable(&json, "not a watch answer", failure);
+}
+
+/* Whether key is one of the range that begins at from. */
+static bool is_asked_for(libsd_slice key, libsd_slice from, libsd_slice prefix, bool is_prefix)
+{
+    if (key.size < prefix.size || slice_compare(key, from) < 0 ||
+        (prefix.size && memcmp(key.data, prefix.data, prefix.size) != 0))
+        return false;
+    return is_prefix || key.size == prefix.size;
+}
+
+int page_check(const struct answer *answer, libsd_slice from, libsd_slice key, bool prefix,
+               struct failure *failure)
+{
+    const struct records *records = &answer->records;
+    char place[sizeof failure->text];
+    const char *why = NULL;
+
+    for (size_t i = 0; i < records->count && !why; i++) {
+        libsd_slice this = records->list[i].kv.key;
+
+        if (!is_asked_for(this, from, key, prefix))
+            why = "keys that were not asked for";
+        else if (i && slice_compare(records->list[i - 1].kv.key, this) >= 0)
+            why = "keys out of order";
+    }
+    if (!why && answer->header.revision == 0)
+        why = "no revision";
+    if (!why && answer->more && records->count == 0)
+        why = "no keys, but more of them";
+    /* Taken for the whole, it would delete the others from a mirror. */
+    if (!why && !answer->more && answer->count > (int64_t)records->count)
+        why = "fewer keys than it counts";
+    if (!why)
+        return 0;
+    memcpy(place, failure->text, sizeof place);
+    return failure_set(failure, LIBSD_EPROTOCOL, "%s%snot a page of keys: %s", place,
+                       *place ? ": " : "", why);
 }
 
 /* The smallest key behind all keys with the prefix: its last byte plus one,

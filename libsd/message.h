@@ -89,12 +89,19 @@ struct answer {
 };
 
 /* Reads an answer; what it says lies in text, which is decoded in place.
- * Returns 0 or LIBSD_EPROTOCOL or LIBSD_ENOMEM, filling failure.  Free the
- * answer's records in any case. */
+ * failure's text names the place the answer is from, as call.h leaves it, or is
+ * empty.  Returns 0 or LIBSD_EPROTOCOL or LIBSD_ENOMEM, filling failure.  Free
+ * the answer's records in any case. */
 int answer_read(struct buffer *text, struct answer *answer, struct failure *failure);
 
 /* The same for a keepalive, whose answer is a stream of one {"result":...}. */
 int keepalive_read(struct buffer *text, struct answer *answer, struct failure *failure);
+
+/* Whether an answer is a page of the keys from `from` on: all of them asked
+ * for, in order, each once, and none left out without a word.  failure is as
+ * above.  Returns 0 or LIBSD_EPROTOCOL. */
+int page_check(const struct answer *answer, libsd_slice from, libsd_slice key, bool prefix,
+               struct failure *failure);
 
 /* One line of a watch stream. */
 struct watch_message {

@@ -15,11 +15,12 @@
 
 #include "internal.h"
 
-#define CREATED_NS (3 * S)     /* for the answer to a new watch */
-#define SILENCE_NS (5 * S)     /* then the first sign of life is asked for */
-#define PROBE_NS   (2500 * MS) /* for an answer to each */
-#define PROBES     2
-#define STABLE_NS  (5 * S) /* a connection that lived so long begins back-off anew */
+#define CREATED_NS  (3 * S)     /* for the answer to a new watch */
+#define SILENCE_NS  (5 * S)     /* then the first sign of life is asked for */
+#define PROBE_NS    (2500 * MS) /* for an answer to each */
+#define PROBES      2
+#define REFUSAL_MAX 4096
+#define STABLE_NS   (5 * S) /* a connection that lived so long begins back-off anew */
 
 static size_t read_body(char *to, size_t size, size_t count, void *arg)
 {
@@ -40,17 +41,30 @@ static size_t read_body(char *to, size_t size, size_t count, void *arg)
     return size;
 }
 
+/* An answer that is no stream: kept for its words, and no sign of life. */
+static size_t write_refusal(struct stream *stream, const char *data, size_t size)
+{
+    if (stream->lines.size < REFUSAL_MAX && lines_add(&stream->lines, data, size) == 0)
+        return size;
+    return 0;
+}
+
 /* Only gathers: what a message leads to may end the transfer, which curl does
  * not allow from here. */
 static size_t write_answer(char *data, size_t size, size_t count, void *arg)
 {
     struct stream *stream = arg;
-    int rc = lines_add(&stream->lines, data, size * count);
+    int rc;
 
+    size *= count;
+    curl_easy_getinfo(stream->transfer.easy, CURLINFO_RESPONSE_CODE, &stream->status);
+    if (stream->status != 200)
+        return write_refusal(stream, data, size);
+    rc = lines_add(&stream->lines, data, size);
     stream->heard_ns = now_ns();
     stream->probes = 0;
     if (rc == 0)
-        return size * count;
+        return size;
     stream->broken = rc;
     return 0;
 }
@@ -83,7 +97,14 @@ static void reset(struct stream *stream)
     stream->sent = 0;
     stream->read_paused = false;
     stream->broken = 0;
+    stream->status = 0;
     stream->probes = 0;
+}
+
+void stream_place(const struct libsd *sd, struct failure *failure)
+{
+    failure_set(failure, 0, "%s%s/watch: HTTP %ld", sd->endpoints.urls[sd->stream.endpoint],
+                sd->stream.api, sd->stream.status);
 }
 
 void stream_close(struct libsd *sd)
@@ -209,7 +230,7 @@ static void suspend(struct libsd *sd)
 }
 
 /* Words the end of the connection. */
-static void describe_end(struct libsd *sd, CURLcode result, long status, struct failure *failure)
+static void describe_end(struct libsd *sd, CURLcode result, struct failure *failure)
 {
     struct stream *stream = &sd->stream;
     const char *url = sd->endpoints.urls[stream->endpoint];
@@ -218,24 +239,34 @@ static void describe_end(struct libsd *sd, CURLcode result, long status, struct 
     size_t size;
 
     lines_rest(&stream->lines, &rest, &size);
-    if (stream->broken) {
+    if (stream->broken == LIBSD_ENOMEM) {
+        failure_set(failure, LIBSD_ENOMEM, "out of memory");
+    } else if (stream->broken) {
         failure_set(failure, stream->broken, "%s: watch answer without end", url);
     } else if (grpc_error_read(rest, size, &error)) {
-        int code = grpc_error_classify(&error, failure);
-        struct failure cause = *failure;
-
-        if (grpc_error_wants_token(&error))
-            auth_forget(sd);
-        failure_set(failure, code, "%s: %s", url, cause.text);
+        stream_error(sd, &error, failure);
+    } else if (stream->status && stream->status != 200) {
+        if (stream->status == 404)
+            endpoints_next_api(&sd->endpoints, stream->api);
+        http_refusal(failure, url, stream->api, "/watch", stream->status, libsd_bytes(rest, size));
     } else if (result != CURLE_OK) {
         http_outcome(result, failure, url, stream->transfer.error);
     } else {
-        if (status == 404)
-            endpoints_next_api(&sd->endpoints, stream->api);
-        failure_set(failure, status == 200 ? LIBSD_EUNAVAILABLE : LIBSD_EPROTOCOL,
-                    "%s: watch ended with HTTP %ld: %.*s", url, status,
-                    size < 120 ? (int)size : 120, rest ? rest : "");
+        failure_set(failure, LIBSD_EUNAVAILABLE, "%s: the watch was ended%s%.*s", url,
+                    size ? ": " : "", size < 120 ? (int)size : 120, size ? rest : "");
     }
+}
+
+void stream_error(struct libsd *sd, const struct grpc_error *error, struct failure *failure)
+{
+    struct failure place;
+    int code = grpc_error_classify(error, failure);
+    struct failure cause = *failure;
+
+    if (grpc_error_wants_token(error))
+        auth_forget(sd);
+    stream_place(sd, &place);
+    failure_set(failure, code, "%s: %s", place.text, cause.text);
 }
 
 static bool is_running(const struct stream *stream)
@@ -243,11 +274,11 @@ static bool is_running(const struct stream *stream)
     return stream->state == STREAM_OPENING || stream->state == STREAM_OPEN;
 }
 
-static void ended(struct libsd *sd, CURLcode result, long status)
+static void ended(struct libsd *sd, CURLcode result)
 {
     struct failure failure;
 
-    describe_end(sd, result, status, &failure);
+    describe_end(sd, result, &failure);
     endpoints_failed(&sd->endpoints, sd->stream.endpoint);
     stream_fail(sd, &failure);
 }
@@ -256,9 +287,10 @@ static void stream_done(struct transfer *transfer, CURLcode result, long status)
 {
     struct libsd *sd = container_of(transfer, struct libsd, stream.transfer);
 
+    sd->stream.status = status; /* there may have been nothing behind the head */
     stream_turn(sd);
     if (is_running(&sd->stream))
-        ended(sd, result, status);
+        ended(sd, result);
 }
 
 /* ---- while open --------------------------------------------------------- */
@@ -305,7 +337,7 @@ void stream_turn(struct libsd *sd)
     size_t size;
 
     /* A message may end the stream, which leaves no lines. */
-    while (lines_next(&stream->lines, &line, &size)) {
+    while (stream->status == 200 && lines_next(&stream->lines, &line, &size)) {
         struct buffer copy = { 0 };
 
         buffer_add(&copy, line, size);
@@ -325,15 +357,14 @@ void stream_turn(struct libsd *sd)
         lines_free(&stream->lines);
     if (!is_running(stream))
         return;
-    if (queue_is_full(sd)) {
+    if (stream->out.failed) {
+        stream_send(sd); /* what could not be asked for is asked for anew */
+    } else if (queue_is_full(sd)) {
         suspend(sd);
     } else if (stream->read_paused && transfer_is_over(&stream->transfer)) {
-        long status = 0;
-
-        curl_easy_getinfo(stream->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
         snprintf(stream->transfer.error, sizeof stream->transfer.error,
                  "connection closed by the server");
-        ended(sd, CURLE_PARTIAL_FILE, status);
+        ended(sd, CURLE_PARTIAL_FILE);
     }
 }
 

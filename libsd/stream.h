@@ -94,7 +94,8 @@ struct stream {
     size_t sent;
     bool read_paused;
     struct lines lines;
-    int broken; /* LIBSD_E* met while receiving */
+    int broken;  /* LIBSD_E* met while receiving */
+    long status; /* HTTP's, of the answer */
 
     struct slot *slots;
     size_t slot_count;
@@ -126,6 +127,13 @@ void stream_free(struct libsd *sd);
 void stream_subscribe(struct libsd *sd, struct subscription *subscription);
 /* Leaves; in state NONE allowed. */
 void stream_unsubscribe(struct libsd *sd, struct subscription *subscription);
+
+/* For both: what an error that etcd sent means; a token that it does not like is
+ * forgotten. */
+void stream_error(struct libsd *sd, const struct grpc_error *error, struct failure *failure);
+
+/* Names the place that what comes over the stream is from, in failure's text. */
+void stream_place(const struct libsd *sd, struct failure *failure);
 
 /* For subscription.c: asks for a watch, or for its end, and lets go of all. */
 void stream_create(struct libsd *sd, struct subscription *subscription);

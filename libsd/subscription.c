@@ -131,7 +131,7 @@ void stream_ask_probe(struct libsd *sd)
 }
 
 /* Takes a subscription off its slot.  The slot stays taken until etcd confirms,
- * if it was to be told. */
+ * if it is to be told. */
 static void detach(struct libsd *sd, struct subscription *subscription, bool tell)
 {
     struct stream *stream = &sd->stream;
@@ -257,14 +257,16 @@ static void refused(struct libsd *sd, struct subscription *subscription,
 {
     struct grpc_error error = { .code = GRPC_UNKNOWN };
     struct failure failure;
+    struct failure place;
     int64_t delay = RESTING_MAX_NS;
     libsd_slice reason = message->cancel_reason;
     int size = reason.size < sizeof error.text ? (int)reason.size : (int)sizeof error.text - 1;
 
     memcpy(error.text, reason.data, (size_t)size);
+    stream_place(sd, &place);
     if (grpc_error_wants_token(&error)) {
         auth_forget(sd);
-        failure_set(&failure, LIBSD_EAUTH, "watch refused: %s", error.text);
+        failure_set(&failure, LIBSD_EAUTH, "%s: watch refused: %s", place.text, error.text);
         stream_fail(sd, &failure); /* the token belongs to the connection */
         return;
     }
@@ -275,7 +277,7 @@ static void refused(struct libsd *sd, struct subscription *subscription,
         return;
     }
     failure_set(&failure, strstr(error.text, "permission denied") ? LIBSD_EDENIED : LIBSD_EREFUSED,
-                "watch refused: %s", error.text);
+                "%s: watch refused: %s", place.text, error.text);
     detach(sd, subscription, false);
     subscription->state = SUBSCRIPTION_RESTING;
     if (subscription->refusals < 5)
@@ -292,11 +294,13 @@ static void created(struct libsd *sd, struct watch_message *message)
     size_t slot = asked_pop(stream);
     struct subscription *subscription;
     struct failure failure;
+    struct failure place;
 
     /* Answers come in order; anything else means that we lost track. */
     if (slot == SIZE_MAX || (message->watch_id != -1 && (size_t)message->watch_id != slot)) {
-        failure_set(&failure, LIBSD_EPROTOCOL, "watch %lld was created, but not asked for",
-                    (long long)message->watch_id);
+        stream_place(sd, &place);
+        failure_set(&failure, LIBSD_EPROTOCOL, "%s: watch %lld was created, but not asked for",
+                    place.text, (long long)message->watch_id);
         stream_fail(sd, &failure);
         return;
     }
@@ -399,12 +403,11 @@ void stream_message(struct libsd *sd, struct buffer *line)
     struct watch_message message;
     struct failure failure;
 
+    stream_place(sd, &failure);
     if (watch_message_read(line->data, line->size, &message, &failure) < 0) {
         stream_fail(sd, &failure);
     } else if (message.error.code) {
-        if (grpc_error_wants_token(&message.error))
-            auth_forget(sd);
-        grpc_error_classify(&message.error, &failure);
+        stream_error(sd, &message.error, &failure);
         stream_fail(sd, &failure);
     } else {
         dispatch(sd, &message, line);
