@@ -69,11 +69,23 @@ struct subscription {
     struct timer timer;
 };
 
-/* Our watch ids are indices here; number 0 is the heartbeat's.  A slot is used
- * again only when etcd has confirmed the end of its last watch. */
+/* Our watch ids are indices here; number 0 is the heartbeat's.
+ *
+ *          create sent          created            canceled
+ *   FREE ───────────────▶ ASKED ───────▶ STANDING ──────────▶ FREE
+ *                           └──── created and canceled ────────┘
+ *
+ * A watch that etcd ended by itself is cancelled by us, too: until that is
+ * answered etcd 3.4 takes its id for used.  If both ends cross on their way, a
+ * second "canceled" finds the slot free, or asked for anew, and says nothing. */
 struct slot {
     struct subscription *subscription; /* NULL: cancelled or free */
     size_t next;                       /* in the list of free ones, or of asked ones */
+    enum {
+        SLOT_FREE,
+        SLOT_ASKED,
+        SLOT_STANDING
+    } state;
 };
 
 struct stream {

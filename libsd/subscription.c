@@ -69,6 +69,7 @@ static void slot_give(struct stream *stream, size_t slot)
 static void asked_push(struct stream *stream, size_t slot)
 {
     stream->slots[slot].next = SIZE_MAX;
+    stream->slots[slot].state = SLOT_ASKED;
     if (stream->last_asked == SIZE_MAX)
         stream->first_asked = slot;
     else
@@ -87,6 +88,7 @@ static size_t asked_pop(struct stream *stream)
     stream->first_asked = stream->slots[slot].next;
     if (stream->first_asked == SIZE_MAX)
         stream->last_asked = SIZE_MAX;
+    stream->slots[slot].state = SLOT_STANDING;
     if (slot == 0)
         stream->probe_asked = false;
     return slot;
@@ -258,6 +260,7 @@ static void refused(struct libsd *sd, struct subscription *subscription,
     struct grpc_error error = { .code = GRPC_UNKNOWN };
     struct failure failure;
     struct failure place;
+    bool stood = !message->created;
     int64_t delay = RESTING_MAX_NS;
     libsd_slice reason = message->cancel_reason;
     int size = reason.size < sizeof error.text ? (int)reason.size : (int)sizeof error.text - 1;
@@ -273,12 +276,12 @@ static void refused(struct libsd *sd, struct subscription *subscription,
     if (message->compact_revision || reason.size == 0 || strstr(error.text, "compacted")) {
         failure_set(&failure, LIBSD_ECOMPACTED, "revisions below %lld are compacted",
                     (long long)message->compact_revision);
-        lost(sd, subscription, false, &failure);
+        lost(sd, subscription, stood, &failure);
         return;
     }
     failure_set(&failure, strstr(error.text, "permission denied") ? LIBSD_EDENIED : LIBSD_EREFUSED,
                 "%s: watch refused: %s", place.text, error.text);
-    detach(sd, subscription, false);
+    detach(sd, subscription, stood);
     subscription->state = SUBSCRIPTION_RESTING;
     if (subscription->refusals < 5)
         delay = RESTING_MIN_NS << subscription->refusals++;
@@ -297,7 +300,8 @@ static void created(struct libsd *sd, struct watch_message *message)
     struct failure place;
 
     /* Answers come in order; anything else means that we lost track. */
-    if (slot == SIZE_MAX || (message->watch_id != -1 && (size_t)message->watch_id != slot)) {
+    if (slot == SIZE_MAX ||
+        (message->watch_id != (int64_t)slot && !(message->watch_id == -1 && message->canceled))) {
         stream_place(sd, &place);
         failure_set(&failure, LIBSD_EPROTOCOL, "%s: watch %lld was created, but not asked for",
                     place.text, (long long)message->watch_id);
@@ -388,6 +392,8 @@ static void dispatch(struct libsd *sd, struct watch_message *message, struct buf
     if (message->watch_id <= 0 || slot >= stream->slot_count)
         return; /* the answer to a progress request */
     subscription = stream->slots[slot].subscription;
+    if (message->canceled && stream->slots[slot].state != SLOT_STANDING)
+        return;
     if (message->canceled) {
         if (subscription)
             refused(sd, subscription, message);

@@ -148,6 +148,29 @@ Test(watch, compacted_start_ends_the_watch)
     cr_assert_eq(notes_count(&notes, LIBSD_EVENT_PUT), 0);
 }
 
+Test(watch, id_of_a_watch_that_etcd_ended_is_not_used_again_too_early)
+{
+    static struct notes ended[8];
+    libsd_watch *first = watch("/k/", LIBSD_WATCH_PREFIX, 0);
+    libsd_watch *compacted;
+
+    put(sd, "/w/a", "1");
+    etcd_compact(&etcd, put(sd, "/w/a", "2"));
+    /* Each on the same connection, which the first one keeps open. */
+    for (int i = 0; i < 8; i++) {
+        notes_init(&ended[i]);
+        cr_assert_eq(libsd_watch_open(sd, libsd_str("/w/"), LIBSD_WATCH_PREFIX, 1, notes_take,
+                                      &ended[i], &compacted),
+                     0);
+        UNTIL(notes_count(&ended[i], LIBSD_EVENT_ENDED) == 1, 5);
+        cr_assert_eq(ended[i].last_error, LIBSD_ECOMPACTED);
+        cr_assert_eq(notes_count(&ended[i], LIBSD_EVENT_DISCONNECTED), 0, "%s", ended[i].detail);
+        if (i % 2)
+            libsd_watch_close(compacted);
+    }
+    libsd_watch_close(first);
+}
+
 Test(watch, wiped_store_ends_the_watch)
 {
     for (int i = 0; i < 20; i++)
