@@ -72,8 +72,10 @@ static void start_keeper(struct etcd *etcd)
     cr_assert(etcd->keeper >= 0);
     if (etcd->keeper == 0) {
         setsid();
-        close(ends[1]);
-        while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+        /* Nor may it hold the lifelines of others. */
+        dup2(ends[0], 0);
+        closefrom(3);
+        while (read(0, &byte, 1) < 0 && errno == EINTR)
             continue;
         remove_tree(etcd->dir);
         _exit(0);
@@ -84,27 +86,73 @@ static void start_keeper(struct etcd *etcd)
 
 /* ---- the process -------------------------------------------------------- */
 
-static void free_url(char *url, size_t size)
+/* A URL at that scheme and host with a port that nobody has. */
+static void free_url(char *url, size_t size, const char *at)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET };
-    socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_ipv6 = strchr(at, '[') != NULL;
+    struct sockaddr_in ipv4 = { .sin_family = AF_INET };
+    struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
+    struct sockaddr *address = is_ipv6 ? (struct sockaddr *)&ipv6 : (struct sockaddr *)&ipv4;
+    socklen_t length = is_ipv6 ? sizeof ipv6 : sizeof ipv4;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-              getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+    ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert(fd >= 0 && bind(fd, address, length) == 0 && getsockname(fd, address, &length) == 0);
     close(fd);
-    snprintf(url, size, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    snprintf(url, size, "%s:%d", at, ntohs(is_ipv6 ? ipv6.sin6_port : ipv4.sin_port));
 }
 
-static void spawn(struct etcd *etcd)
+static void choose_urls(struct etcd *etcd)
+{
+    free_url(etcd->url, sizeof etcd->url, "http://127.0.0.1");
+    free_url(etcd->peer, sizeof etcd->peer, "http://127.0.0.1");
+    if (etcd->also_at)
+        free_url(etcd->also, sizeof etcd->also, etcd->also_at);
+}
+
+static void be_etcd(const struct etcd *etcd)
 {
     char data[256];
-    char cluster[100];
-    pid_t parent = getpid();
+    char alone[100];
+    char clients[200];
+    const char *args[60] = { "etcd",
+                             "--name",
+                             etcd->name,
+                             "--data-dir",
+                             data,
+                             "--listen-client-urls",
+                             clients,
+                             "--advertise-client-urls",
+                             etcd->url,
+                             "--listen-peer-urls",
+                             etcd->peer,
+                             "--initial-advertise-peer-urls",
+                             etcd->peer,
+                             "--initial-cluster",
+                             *etcd->members ? etcd->members : alone,
+                             "--logger",
+                             "zap" };
+    size_t count = 0;
+    int null = open("/dev/null", O_RDWR);
 
     snprintf(data, sizeof data, "%s/data", etcd->dir);
-    snprintf(cluster, sizeof cluster, "n1=%s", etcd->peer);
+    snprintf(alone, sizeof alone, "%s=%s", etcd->name, etcd->peer);
+    snprintf(clients, sizeof clients, "%s%s%s", etcd->url, *etcd->also ? "," : "", etcd->also);
+    while (args[count])
+        count++;
+    for (size_t i = 0; etcd->flags[i]; i++)
+        args[count++] = etcd->flags[i];
+    dup2(null, 0);
+    dup2(null, 1);
+    dup2(null, 2);
+    execvp("etcd", (char **)(void *)args);
+    _exit(127);
+}
+
+void etcd_run(struct etcd *etcd)
+{
+    pid_t parent = getpid();
+
     etcd->pid = fork();
     cr_assert(etcd->pid >= 0);
     if (etcd->pid)
@@ -112,49 +160,54 @@ static void spawn(struct etcd *etcd)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
-    int null = open("/dev/null", O_RDWR);
-
-    dup2(null, 0);
-    dup2(null, 1);
-    dup2(null, 2);
-    execlp("etcd", "etcd", "--name", "n1", "--data-dir", data, "--listen-client-urls", etcd->url,
-           "--advertise-client-urls", etcd->url, "--listen-peer-urls", etcd->peer,
-           "--initial-advertise-peer-urls", etcd->peer, "--initial-cluster", cluster, "--logger",
-           "zap", (char *)NULL);
-    _exit(127);
+    be_etcd(etcd);
 }
 
-static bool healthy(const struct etcd *etcd)
+bool etcd_is_up(const struct etcd *etcd)
 {
-    return etcd_post(etcd, "/v3/kv/range", "{\"key\":\"YQ==\"}") == 200;
+    int status = etcd_post(etcd, "/v3/kv/range", "{\"key\":\"YQ==\"}");
+
+    /* Where users have rights we have none, without a token. */
+    return status == 200 || status == 400;
 }
 
-static bool ended(struct etcd *etcd)
+bool etcd_has_ended(struct etcd *etcd)
 {
     return waitpid(etcd->pid, NULL, WNOHANG) == etcd->pid;
 }
 
 void etcd_restart(struct etcd *etcd)
 {
-    spawn(etcd);
-    UNTIL(ended(etcd) || healthy(etcd), 30);
+    etcd_run(etcd);
+    UNTIL(etcd_has_ended(etcd) || etcd_is_up(etcd), 30);
+}
+
+void etcd_prepare(struct etcd *etcd)
+{
+    memset(etcd, 0, sizeof *etcd);
+    strcpy(etcd->name, "n1");
+    make_dir(etcd);
+    start_keeper(etcd);
+    choose_urls(etcd);
+}
+
+void etcd_boot(struct etcd *etcd)
+{
+    bool up = false;
+
+    /* Somebody else may take a port between our look and etcd's. */
+    for (int i = 0; i < 5 && !up; i++) {
+        choose_urls(etcd);
+        etcd_restart(etcd);
+        up = etcd_is_up(etcd);
+    }
+    cr_assert(up, "no etcd: is it installed?");
 }
 
 void etcd_start(struct etcd *etcd)
 {
-    bool up = false;
-
-    memset(etcd, 0, sizeof *etcd);
-    make_dir(etcd);
-    start_keeper(etcd);
-    /* Somebody else may take a port between our look and etcd's. */
-    for (int i = 0; i < 5 && !up; i++) {
-        free_url(etcd->url, sizeof etcd->url);
-        free_url(etcd->peer, sizeof etcd->peer);
-        etcd_restart(etcd);
-        up = healthy(etcd);
-    }
-    cr_assert(up, "no etcd: is it installed?");
+    etcd_prepare(etcd);
+    etcd_boot(etcd);
 }
 
 void etcd_kill(struct etcd *etcd)
@@ -175,7 +228,7 @@ void etcd_wipe(struct etcd *etcd)
 
 void etcd_move(struct etcd *etcd)
 {
-    free_url(etcd->url, sizeof etcd->url);
+    free_url(etcd->url, sizeof etcd->url, "http://127.0.0.1");
 }
 
 void etcd_freeze(struct etcd *etcd)
@@ -231,30 +284,39 @@ static bool send_all(int fd, const char *data, size_t size)
     return true;
 }
 
-int etcd_post(const struct etcd *etcd, const char *path, const char *body)
+int etcd_ask(const struct etcd *etcd, const char *path, const char *body, char *answer, size_t size)
 {
-    char head[300];
-    char answer[4096];
-    int status = 0;
+    char head[1600];
+    char rest[4096];
+    size_t got = 0;
+    ssize_t more;
     int fd = dial(etcd);
 
+    *answer = '\0';
     if (fd < 0)
         return 0;
     snprintf(head, sizeof head,
-             "POST %s HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-             path, strlen(body));
+             "POST %s HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\nContent-Length: %zu\r\n"
+             "%s%s%s\r\n",
+             path, strlen(body), *etcd->token ? "Authorization: " : "", etcd->token,
+             *etcd->token ? "\r\n" : "");
     if (send_all(fd, head, strlen(head)) && send_all(fd, body, strlen(body))) {
-        ssize_t size = recv(fd, answer, sizeof answer - 1, 0);
-
-        answer[size > 0 ? size : 0] = '\0';
-        if (strncmp(answer, "HTTP/1.1 ", 9) == 0)
-            status = atoi(answer + 9);
+        while (got < size - 1 && (more = recv(fd, answer + got, size - 1 - got, 0)) > 0)
+            got += (size_t)more;
+        answer[got] = '\0';
         /* To the end: what follows must find the work done. */
-        while (size > 0)
-            size = recv(fd, answer, sizeof answer, 0);
+        while (recv(fd, rest, sizeof rest, 0) > 0)
+            continue;
     }
     close(fd);
-    return status;
+    return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
+}
+
+int etcd_post(const struct etcd *etcd, const char *path, const char *body)
+{
+    char answer[4096];
+
+    return etcd_ask(etcd, path, body, answer, sizeof answer);
 }
 
 void etcd_compact(const struct etcd *etcd, int64_t revision)
@@ -265,7 +327,7 @@ void etcd_compact(const struct etcd *etcd, int64_t revision)
     cr_assert_eq(etcd_post(etcd, "/v3/kv/compaction", body), 200);
 }
 
-static void add_base64(char *to, const char *text)
+void add_base64(char *to, const char *text)
 {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

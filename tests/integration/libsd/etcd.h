@@ -20,10 +20,24 @@ struct etcd {
     char dir[200];
     char url[64];
     char peer[64];
+
+    /* What a test may change between etcd_prepare() and etcd_boot(). */
+    char name[8];
+    char members[300];     /* as --initial-cluster has them; empty: it is alone */
+    const char *also_at;   /* "https://[::1]": listen there, too, at the port of */
+    char also[64];         /*   this URL; requests without libsd go to url */
+    const char *flags[20]; /* more of them; the strings must live on */
+    char token[1200];      /* of a user, for requests without libsd; empty: none */
 };
 
 /* Each ends the test when it can't do its part. */
 void etcd_start(struct etcd *etcd);
+/* The same in two steps: a place of its own; a process, until it is healthy. */
+void etcd_prepare(struct etcd *etcd);
+void etcd_boot(struct etcd *etcd);
+void etcd_run(struct etcd *etcd); /* does not wait */
+bool etcd_is_up(const struct etcd *etcd);
+bool etcd_has_ended(struct etcd *etcd);
 void etcd_kill(struct etcd *etcd);    /* SIGKILL; data stays */
 void etcd_restart(struct etcd *etcd); /* with the same data, until it is healthy */
 void etcd_wipe(struct etcd *etcd);    /* of a killed one: all data */
@@ -35,7 +49,13 @@ void etcd_end(struct etcd *etcd);
 /* A POST without libsd: for what the library has no call for.  Returns the HTTP
  * status, 0 if there was no answer within a second. */
 int etcd_post(const struct etcd *etcd, const char *path, const char *body);
+/* The same with the answer, head and body; cut if it is too long. */
+int etcd_ask(const struct etcd *etcd, const char *path, const char *body, char *answer,
+             size_t size);
 void etcd_compact(const struct etcd *etcd, int64_t revision);
+
+/* Appends the base64 of text to a string. */
+void add_base64(char *to, const char *text);
 
 /* A handle on it; dispatch NULL for the default. */
 libsd *etcd_open(const struct etcd *etcd, const char *dispatch);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What libsd costs this process: a thread that spins, a descriptor or memory
+ * that is never given back.
+ */
+#ifndef TESTS_COST_H
+#define TESTS_COST_H
+
+#include <stddef.h>
+
+/* Waits that long, doing nothing, and returns the process' CPU time meanwhile
+ * as a part of it: 1 is one thread that spins. */
+double cost_of_waiting(double seconds);
+
+int open_descriptors(void);
+
+/* Bytes that malloc() gave out and did not get back; 0 under sanitizers, which
+ * bring an allocator of their own. */
+size_t heap_in_use(void);
+
+#endif
