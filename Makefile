@@ -21,7 +21,7 @@ sbindir = $(exec_prefix)/sbin
 
 TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
 TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
-LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c endpoint.c error.c follow.c group.c \
+LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c conf.c endpoint.c error.c follow.c group.c \
 	grpc_error.c handle.c http.c instance.c json.c keywatch.c kv.c lease.c lines.c loop.c message.c options.c \
 	queue.c register.c registration.c stream.c subscription.c util.c wait.c watch.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-etcd.h)
@@ -35,7 +35,7 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
-	test_instance.c test_json.c test_lines.c test_options.c)
+	test_conf.c test_instance.c test_json.c test_lines.c test_options.c)
 TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c
 INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,connect.c follow.c hostile.c kv.c register.c watch.c)
 TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
@@ -44,7 +44,7 @@ HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
-FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 instance lines message module name table zone)
+FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf instance lines message module name table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
 FUZZ_SECONDS = 60
 

@@ -8,7 +8,8 @@
 
 #include "internal.h"
 
-/* The last failed call of this thread, on the handle with that serial. */
+/* The last failed call of this thread, on the handle with that serial; 0: it had
+ * no handle. */
 static _Thread_local struct {
     uint64_t serial;
     struct failure failure;
@@ -60,15 +61,42 @@ const char *libsd_strerror(int code)
     }
 }
 
+const char *libsd_error_name(int code)
+{
+    static const char *const names[] = {
+        "LIBSD_OK",           "LIBSD_EINVAL",     "LIBSD_ENOMEM",    "LIBSD_ETIMEDOUT",
+        "LIBSD_EUNAVAILABLE", "LIBSD_ENOTFOUND",  "LIBSD_ECONFLICT", "LIBSD_EAUTH",
+        "LIBSD_EDENIED",      "LIBSD_ECOMPACTED", "LIBSD_ETOOBIG",   "LIBSD_ENOSPACE",
+        "LIBSD_EPROTOCOL",    "LIBSD_ETLS",       "LIBSD_ECLOSED",   "LIBSD_EFORKED",
+        "LIBSD_ELEASE",       "LIBSD_EREFUSED",   "LIBSD_EDEADLOCK",
+    };
+
+    if (code > 0 || code <= -(int)(sizeof names / sizeof names[0]))
+        return "unknown";
+    return names[-code];
+}
+
 int libsd_error_is_retriable(int code)
 {
     return code == LIBSD_ETIMEDOUT || code == LIBSD_EUNAVAILABLE || code == LIBSD_ENOMEM ||
            code == LIBSD_ENOSPACE;
 }
 
+int libsd_error_is_fatal(int code)
+{
+    return code == LIBSD_ECLOSED || code == LIBSD_EFORKED;
+}
+
 int handle_fail(libsd *sd, const struct failure *failure)
 {
     last.serial = sd->serial;
+    last.failure = *failure;
+    return failure->code;
+}
+
+int thread_fail(const struct failure *failure)
+{
+    last.serial = 0;
     last.failure = *failure;
     return failure->code;
 }
@@ -87,11 +115,11 @@ size_t libsd_error_detail(libsd *sd, char *buffer, size_t size)
 
     if (buffer && size)
         *buffer = '\0';
-    if (handle_check(sd) < 0)
+    if (sd && handle_check(sd) < 0)
         return 0;
-    if (last.serial == sd->serial) {
+    if (last.serial == (sd ? sd->serial : 0)) {
         failure = last.failure;
-    } else {
+    } else if (sd) {
         pthread_mutex_lock(&sd->detail_mutex);
         memcpy(failure.text, sd->detail, sizeof failure.text);
         pthread_mutex_unlock(&sd->detail_mutex);

@@ -87,7 +87,7 @@ int libsd_open(libsd **handle, const libsd_options *options)
     rc = endpoints_init(&sd->endpoints, sd->options.endpoints);
     if (rc < 0)
         goto fail_endpoints;
-    rc = queue_init(&sd->queue, sd->options.manual_dispatch);
+    rc = queue_init(&sd->queue, sd->options.dispatch == DISPATCH_MANUAL);
     if (rc < 0)
         goto fail_queue;
     rc = loop_init(&sd->loop);

@@ -68,6 +68,8 @@ void handle_log(libsd *sd, int level, const char *format, ...)
 
 /* Remembers what a failed call on this thread, or the background, met. */
 int handle_fail(libsd *sd, const struct failure *failure);
+/* The same for calls without a handle. */
+int thread_fail(const struct failure *failure);
 void handle_background(libsd *sd, const struct failure *failure);
 
 #endif

@@ -93,6 +93,15 @@ LIBSD_API const char *libsd_strerror(int code);
  * retries have already been made when a call returns. */
 LIBSD_API int libsd_error_is_retriable(int code);
 
+/* Whether no call on the handle can succeed any more.
+ * code: what a libsd function returned.  Returns 1 for LIBSD_ECLOSED and
+ * LIBSD_EFORKED, else 0. */
+LIBSD_API int libsd_error_is_fatal(int code);
+
+/* The name of an error code as the enum spells it, such as "LIBSD_EINVAL", for
+ * logs that machines read; "unknown" for others.  Static; safe anywhere. */
+LIBSD_API const char *libsd_error_name(int code);
+
 /* ---- byte slices ------------------------------------------------------- */
 
 /* A borrowed range of bytes.  data may be NULL when size is 0. */
@@ -146,22 +155,61 @@ LIBSD_API int libsd_options_new(libsd_options **options);
 
 /* Sets one option; a later call with the same key replaces the value.
  *
- * key, value (defaults in brackets):
- *   endpoints        comma-separated URLs of etcd's client ports
- *                    [$ETCDCTL_ENDPOINTS, else http://127.0.0.1:2379]; a
- *                    bare host:port means http, no port means 2379
- *   prefix           key prefix of registrations [/service/]; a '/' is added
- *                    if it does not end in one
- *   cacert, cert, key  PEM files for https [$ETCDCTL_CACERT, _CERT, _KEY]
- *   user, password   etcd user [$ETCDCTL_USER, as name or name:password;
- *                    $ETCDCTL_PASSWORD]
- *   timeout-ms       whole time of a blocking call that gives none, 1 to
- *                    600000 [5000]
- *   dispatch         thread | manual: who runs callbacks [thread]
+ * key         environment         value [default]
+ *   endpoints   ETCDCTL_ENDPOINTS   comma-separated URLs of etcd's client ports
+ *                                   [http://127.0.0.1:2379]; a bare host:port
+ *                                   means http, no port means 2379
+ *   cacert      ETCDCTL_CACERT      PEM files for https: the CA's certificate,
+ *   cert        ETCDCTL_CERT        our certificate
+ *   key         ETCDCTL_KEY         and its key
+ *   user        ETCDCTL_USER        etcd user, as name or name:password
+ *   password    ETCDCTL_PASSWORD
+ *   prefix      ETCDSD_PREFIX       key prefix of registrations [/service/]; a
+ *                                   '/' is added if it does not end in one
+ *   timeout-ms  ETCDSD_TIMEOUT_MS   whole time of a blocking call that gives
+ *                                   none, 1 to 600000 [5000]
+ *   ttl         ETCDSD_TTL          lease TTL in seconds of registrations that
+ *                                   give none, 1 to LIBSD_TTL_MAX [10]
+ *   takeover    ETCDSD_TAKEOVER     wait | force | fail [wait]; see enum
+ *                                   libsd_takeover
+ *   dispatch    (none)              thread | manual: who runs callbacks
+ *                                   [thread]; for the program alone
  *
- * Returns 0, LIBSD_EINVAL (unknown key or unacceptable value) or
- * LIBSD_ENOMEM. */
+ * What is set here beats the environment, which beats the file (see
+ * libsd_options_load()), which beats the default; an empty variable counts as
+ * none.  A user given in one of them comes without the password of a weaker
+ * one.  Programs with more rights than their user (setuid) ignore the
+ * environment.
+ *
+ * Returns 0, LIBSD_EINVAL (unknown key or unacceptable value; see
+ * libsd_error_detail() with a NULL handle) or LIBSD_ENOMEM. */
 LIBSD_API int libsd_options_set(libsd_options *options, const char *key, const char *value);
+
+#define LIBSD_TTL_MAX 86400
+
+/* Reads a configuration file instead of the default one:
+ *
+ *     # lines of "key = value", with the keys above
+ *     endpoints = https://etcd1:2379, https://etcd2:2379
+ *     ttl = 5                      # a comment after a blank
+ *     [zone internal]              # sections are for other programs,
+ *     prefix = /internal/          #   such as etcdsd-watcher,
+ *     [etcd]                       #   but for this one
+ *     password = "a # in quotes"
+ *
+ * Keys before the first section may be other programs', too: only what looks
+ * like a slip of a key above is an error there; in [etcd] every key that is not
+ * above is.  A later line replaces an earlier one.
+ *
+ * Without this call libsd_open() reads $ETCDSD_CONF, or, if that is not set,
+ * /etc/etcdsd/etcdsd.conf; it may be missing, or not be ours to read.  An empty
+ * $ETCDSD_CONF means no file.
+ *
+ * path: NULL for that default file, "" for no file at all; else it must exist.
+ * Returns 0; LIBSD_EINVAL (a line is wrong, or it is no file), LIBSD_ENOTFOUND,
+ * LIBSD_EDENIED or LIBSD_ENOMEM: the options are as they were, and
+ * libsd_error_detail() with a NULL handle says file, line and why. */
+LIBSD_API int libsd_options_load(libsd_options *options, const char *path);
 
 /* Where messages go.  callback NULL (the default): nowhere.
  * arg: handed to the callback; it must live until libsd_close() returns. */
@@ -175,8 +223,9 @@ LIBSD_API void libsd_options_free(libsd_options *options);
  * down, calls will say so.
  * sd: receives the handle; close it with libsd_close().
  * options: NULL for defaults; copied.
- * Returns 0, LIBSD_EINVAL (an option, the environment included, is not
- * acceptable) or LIBSD_ENOMEM. */
+ * Returns 0; LIBSD_EINVAL, LIBSD_ENOTFOUND, LIBSD_EDENIED (an option, in the
+ * environment or the file perhaps, is not acceptable, or $ETCDSD_CONF can't be
+ * read; libsd_error_detail() with a NULL handle says which) or LIBSD_ENOMEM. */
 LIBSD_API int libsd_open(libsd **sd, const libsd_options *options);
 
 /* Deletes the handle's registrations from etcd, revokes its leases, ends its
@@ -190,6 +239,8 @@ LIBSD_API void libsd_close(libsd *sd);
 
 /* What the handle's last failed call on the calling thread, or failing that
  * its background work, met: endpoint, HTTP status, etcd's message.
+ * sd: NULL for what the thread's last failed libsd_open() or libsd_options_*()
+ *   call met, if no other call failed since.
  * buffer, size: receives the text, cut if needed, always terminated.
  * Returns the length of the whole text without terminator; 0 if none. */
 LIBSD_API size_t libsd_error_detail(libsd *sd, char *buffer, size_t size);
@@ -222,9 +273,10 @@ typedef void libsd_registration_callback(libsd *sd, const char *service, const c
 
 /* What to do when another live owner holds the key with another address. */
 enum libsd_takeover {
-    LIBSD_TAKEOVER_WAIT = 0,  /* wait until its lease ends (default) */
-    LIBSD_TAKEOVER_FORCE = 1, /* overwrite it */
-    LIBSD_TAKEOVER_FAIL = 2   /* LIBSD_ECONFLICT at once */
+    LIBSD_TAKEOVER_DEFAULT = 0, /* as the handle's option says */
+    LIBSD_TAKEOVER_WAIT = 1,    /* wait until its lease ends */
+    LIBSD_TAKEOVER_FORCE = 2,   /* overwrite it */
+    LIBSD_TAKEOVER_FAIL = 3     /* LIBSD_ECONFLICT at once */
 };
 
 /* Set size to sizeof (libsd_register_options); zero the rest for defaults.
@@ -252,7 +304,8 @@ typedef struct libsd_register_options {
  * instance: one segment, or NULL for a unique name made of host name, process
  *   id and a random number.
  * address: "ip:port", "[ipv6]:port" or "host:port".
- * ttl_s: lease TTL in seconds; 0 means 10.  etcd's minimum is usually 2.
+ * ttl_s: lease TTL in seconds, at most LIBSD_TTL_MAX; 0 for the option ttl.
+ *   etcd's minimum is usually 2.
  * Registering a name of this handle again changes its address, weight, TTL and
  * callback in place.
  * options: NULL for defaults.

@@ -1,38 +1,99 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Options by name, the environment that etcdctl reads, and the defaults.
+ * Options by name, wherever they are given:
+ *
+ *     defaults < file < environment < program
+ *
+ * Each source fills a struct of its own, in which most is open; in the end they
+ * are laid over each other.
+ *
  * secure_getenv(): a setuid program must not be sent to a stranger's etcd.
  */
 #include "options.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "conf.h"
 #include "endpoint.h"
+#include "internal.h"
 
-#define DEFAULT_ENDPOINT "http://127.0.0.1:2379"
-#define DEFAULT_PREFIX   "/service/"
-#define TIMEOUT_MS       5000
-#define TIMEOUT_MS_MAX   600000
+#define SECTION "etcd" /* ours; so is what stands before the first section */
 
-static const struct {
+/* ---- the options -------------------------------------------------------- */
+
+static const char *const takeovers[] = { "wait", "force", "fail", NULL }; /* enum libsd_takeover */
+static const char *const dispatches[] = { "thread", "manual", NULL };
+
+static const struct option {
     const char *key;
+    const char *variable; /* of the environment; NULL: for the program alone */
+    const char *fallback;
     size_t offset;
-} strings[] = {
-    { "endpoints", offsetof(struct libsd_options, endpoints) },
-    { "prefix", offsetof(struct libsd_options, prefix) },
-    { "cacert", offsetof(struct libsd_options, cacert) },
-    { "cert", offsetof(struct libsd_options, cert) },
-    { "key", offsetof(struct libsd_options, key) },
-    { "user", offsetof(struct libsd_options, user) },
-    { "password", offsetof(struct libsd_options, password) },
+    int most;                   /* a number from 1 to this; */
+    const char *const *choices; /* or one of these, as its number from 1; else text */
+} table[] = {
+    { "endpoints", "ETCDCTL_ENDPOINTS", "http://127.0.0.1:2379",
+      offsetof(struct libsd_options, endpoints), 0, NULL },
+    { "prefix", "ETCDSD_PREFIX", "/service/", offsetof(struct libsd_options, prefix), 0, NULL },
+    { "cacert", "ETCDCTL_CACERT", "", offsetof(struct libsd_options, cacert), 0, NULL },
+    { "cert", "ETCDCTL_CERT", "", offsetof(struct libsd_options, cert), 0, NULL },
+    { "key", "ETCDCTL_KEY", "", offsetof(struct libsd_options, key), 0, NULL },
+    { "user", "ETCDCTL_USER", "", offsetof(struct libsd_options, user), 0, NULL },
+    { "password", "ETCDCTL_PASSWORD", "", offsetof(struct libsd_options, password), 0, NULL },
+    { "timeout-ms", "ETCDSD_TIMEOUT_MS", "5000", offsetof(struct libsd_options, timeout_ms), 600000,
+      NULL },
+    { "ttl", "ETCDSD_TTL", "10", offsetof(struct libsd_options, ttl_s), LIBSD_TTL_MAX, NULL },
+    { "takeover", "ETCDSD_TAKEOVER", "wait", offsetof(struct libsd_options, takeover), 0,
+      takeovers },
+    { "dispatch", NULL, "thread", offsetof(struct libsd_options, dispatch), 0, dispatches },
 };
-#define STRINGS (sizeof strings / sizeof strings[0])
+#define OPTIONS (sizeof table / sizeof table[0])
 
-static char **field(struct libsd_options *options, size_t i)
+static char **text_of(struct libsd_options *options, const struct option *option)
 {
-    return (char **)(void *)((char *)options + strings[i].offset);
+    return (char **)(void *)((char *)options + option->offset);
 }
+
+static int *number_of(struct libsd_options *options, const struct option *option)
+{
+    return (int *)(void *)((char *)options + option->offset);
+}
+
+static bool is_text(const struct option *option)
+{
+    return !option->most && !option->choices;
+}
+
+static const struct option *find_option(const char *key)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (strcmp(key, table[i].key) == 0)
+            return &table[i];
+    }
+    return NULL;
+}
+
+static const char *nearest_key(const char *key)
+{
+    const char *keys[OPTIONS];
+
+    for (size_t i = 0; i < OPTIONS; i++)
+        keys[i] = table[i].key;
+    return conf_nearest(key, keys, OPTIONS);
+}
+
+static int unknown(const char *key, struct failure *failure)
+{
+    const char *nearest = nearest_key(key);
+
+    if (!nearest)
+        return failure_set(failure, LIBSD_EINVAL, "unknown key '%s'", key);
+    return failure_set(failure, LIBSD_EINVAL, "unknown key '%s'; did you mean '%s'?", key, nearest);
+}
+
+/* ---- values ------------------------------------------------------------- */
 
 static void wipe(char **string)
 {
@@ -42,9 +103,9 @@ static void wipe(char **string)
     *string = NULL;
 }
 
-static int replace(char **string, const char *value)
+static int replace(char **string, const char *value, size_t size)
 {
-    char *copy = strdup(value);
+    char *copy = strndup(value, size);
 
     if (!copy)
         return LIBSD_ENOMEM;
@@ -52,6 +113,179 @@ static int replace(char **string, const char *value)
     *string = copy;
     return 0;
 }
+
+static int set_text(struct libsd_options *options, const struct option *option, const char *value,
+                    struct failure *failure)
+{
+    int rc = strcmp(option->key, "endpoints") == 0 ? endpoints_check(value) : 0;
+
+    if (rc == 0)
+        rc = replace(text_of(options, option), value, strlen(value));
+    if (rc == LIBSD_EINVAL && strchr(value, '@')) /* not into a log */
+        failure_set(failure, rc, "%s: a user belongs into the options user and password",
+                    option->key);
+    else if (rc == LIBSD_EINVAL)
+        failure_set(failure, rc, "%s: '%s' is not a list of http:// or https:// URLs", option->key,
+                    value);
+    else if (rc < 0)
+        failure_set(failure, rc, "out of memory");
+    return rc;
+}
+
+static int set_number(struct libsd_options *options, const struct option *option, const char *value,
+                      struct failure *failure)
+{
+    char *end;
+    long number;
+
+    errno = 0;
+    number = strtol(value, &end, 10);
+    if (errno || end == value || *end || number < 1 || number > option->most)
+        return failure_set(failure, LIBSD_EINVAL, "%s: '%s' is not a number from 1 to %d",
+                           option->key, value, option->most);
+    *number_of(options, option) = (int)number;
+    return 0;
+}
+
+static int set_choice(struct libsd_options *options, const struct option *option, const char *value,
+                      struct failure *failure)
+{
+    char list[60] = "";
+    size_t size = 0;
+
+    for (int i = 0; option->choices[i]; i++) {
+        if (strcmp(value, option->choices[i]) == 0) {
+            *number_of(options, option) = i + 1;
+            return 0;
+        }
+        size += (size_t)snprintf(list + size, sizeof list - size, "%s%s", i ? ", " : "",
+                                 option->choices[i]);
+    }
+    return failure_set(failure, LIBSD_EINVAL, "%s: '%s' is none of: %s", option->key, value, list);
+}
+
+static int set(struct libsd_options *options, const struct option *option, const char *value,
+               struct failure *failure)
+{
+    if (is_text(option))
+        return set_text(options, option, value, failure);
+    if (option->choices)
+        return set_choice(options, option, value, failure);
+    return set_number(options, option, value, failure);
+}
+
+/* ---- the environment ---------------------------------------------------- */
+
+static int read_environment(struct libsd_options *options, struct failure *failure)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const char *value = table[i].variable ? secure_getenv(table[i].variable) : NULL;
+        struct failure why;
+
+        if (!value || !*value)
+            continue;
+        if (set(options, &table[i], value, &why) < 0)
+            return failure_set(failure, why.code, "$%s: %s", table[i].variable, why.text);
+    }
+    return 0;
+}
+
+/* ---- files -------------------------------------------------------------- */
+
+/* What is not ours belongs to other programs.  Outside of our own section they
+ * have keys we don't know, so only what looks like a slip is refused there. */
+static int take_entry(struct libsd_options *options, const struct conf *conf,
+                      const struct conf_entry *entry, struct failure *failure)
+{
+    const struct option *option = find_option(entry->key);
+    bool own = strcmp(conf->section, SECTION) == 0;
+
+    if (!own && *conf->section)
+        return 0;
+    if (!option)
+        return own || nearest_key(entry->key) ? unknown(entry->key, failure) : 0;
+    if (!option->variable)
+        return failure_set(failure, LIBSD_EINVAL, "%s: only the program can set this", entry->key);
+    return set(options, option, entry->value, failure);
+}
+
+static int read_text(struct libsd_options *options, const char *path, char *text, size_t size,
+                     struct failure *failure)
+{
+    struct conf conf;
+    struct conf_entry entry;
+    struct failure why = { 0 };
+
+    conf_init(&conf, text, size);
+    while (why.code == 0 && conf_next(&conf, &entry))
+        take_entry(options, &conf, &entry, &why);
+    if (conf.why)
+        failure_set(&why, LIBSD_EINVAL, "%s", conf.why);
+    if (why.code == 0)
+        return 0;
+    return failure_set(failure, why.code, "%s:%u: %s", path, conf.line, why.text);
+}
+
+static int read_file(struct libsd_options *options, const char *path, struct failure *failure)
+{
+    char *text;
+    size_t size;
+    int error = conf_load(path, &text, &size);
+    int rc;
+
+    if (error) {
+        rc = error == ENOENT || error == ENOTDIR ? LIBSD_ENOTFOUND
+             : error == EACCES                   ? LIBSD_EDENIED
+             : error == ENOMEM                   ? LIBSD_ENOMEM
+                                                 : LIBSD_EINVAL;
+        return failure_set(failure, rc, "%s: %s", path, strerrordesc_np(error));
+    }
+    rc = read_text(options, path, text, size, failure);
+    explicit_bzero(text, size);
+    free(text);
+    return rc;
+}
+
+/* The file that everybody reads unless told otherwise may be missing, or be
+ * closed to us; the program's own options must still do then. */
+static int read_default_file(struct libsd_options *file, const struct libsd_options *from,
+                             struct failure *failure)
+{
+    const char *path = secure_getenv("ETCDSD_CONF");
+    int rc;
+
+    if (path)
+        return *path ? read_file(file, path, failure) : 0;
+    rc = read_file(file, OPTIONS_FILE, failure);
+    if (rc == LIBSD_EDENIED && from->log)
+        from->log(LIBSD_LOG_WARNING, failure->text, from->log_arg);
+    return rc == LIBSD_EDENIED || rc == LIBSD_ENOTFOUND ? 0 : rc;
+}
+
+int libsd_options_load(libsd_options *options, const char *path)
+{
+    struct libsd_options *file = options ? calloc(1, sizeof *file) : NULL;
+    struct failure failure = { 0 };
+    int rc = 0;
+
+    if (!options)
+        return LIBSD_EINVAL;
+    if (!file)
+        return LIBSD_ENOMEM;
+    if (!path)
+        rc = read_default_file(file, options, &failure);
+    else if (*path)
+        rc = read_file(file, path, &failure);
+    if (rc < 0) {
+        libsd_options_free(file);
+        return thread_fail(&failure);
+    }
+    libsd_options_free(options->file);
+    options->file = file;
+    return 0;
+}
+
+/* ---- the program -------------------------------------------------------- */
 
 int libsd_options_new(libsd_options **options)
 {
@@ -61,41 +295,17 @@ int libsd_options_new(libsd_options **options)
     return *options ? 0 : LIBSD_ENOMEM;
 }
 
-static int set_timeout(struct libsd_options *options, const char *value)
-{
-    char *end;
-    long timeout_ms;
-
-    errno = 0;
-    timeout_ms = strtol(value, &end, 10);
-    if (errno || end == value || *end || timeout_ms < 1 || timeout_ms > TIMEOUT_MS_MAX)
-        return LIBSD_EINVAL;
-    options->timeout_ms = (int)timeout_ms;
-    return 0;
-}
-
 int libsd_options_set(libsd_options *options, const char *key, const char *value)
 {
+    const struct option *option;
+    struct failure failure = { 0 };
+
     if (!options || !key || !value)
         return LIBSD_EINVAL;
-    for (size_t i = 0; i < STRINGS; i++) {
-        if (strcmp(key, strings[i].key) != 0)
-            continue;
-        if (strcmp(key, "endpoints") == 0) {
-            int rc = endpoints_check(value);
-
-            if (rc < 0)
-                return rc;
-        }
-        return replace(field(options, i), value);
-    }
-    if (strcmp(key, "timeout-ms") == 0)
-        return set_timeout(options, value);
-    if (strcmp(key, "dispatch") == 0) {
-        options->manual_dispatch = strcmp(value, "manual") == 0;
-        return options->manual_dispatch || strcmp(value, "thread") == 0 ? 0 : LIBSD_EINVAL;
-    }
-    return LIBSD_EINVAL;
+    option = find_option(key);
+    if ((option ? set(options, option, value, &failure) : unknown(key, &failure)) < 0)
+        return thread_fail(&failure);
+    return 0;
 }
 
 void libsd_options_set_log(libsd_options *options, libsd_log_callback *callback, void *arg)
@@ -108,8 +318,12 @@ void libsd_options_set_log(libsd_options *options, libsd_log_callback *callback,
 
 void options_clear(struct libsd_options *options)
 {
-    for (size_t i = 0; i < STRINGS; i++)
-        wipe(field(options, i));
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (is_text(&table[i]))
+            wipe(text_of(options, &table[i]));
+    }
+    libsd_options_free(options->file);
+    options->file = NULL;
 }
 
 void libsd_options_free(libsd_options *options)
@@ -119,51 +333,48 @@ void libsd_options_free(libsd_options *options)
     free(options);
 }
 
-/* Sets a string that is still open; value NULL or empty gives fallback. */
-static int fill(char **string, const char *value, const char *fallback)
-{
-    if (*string)
-        return 0;
-    return replace(string, value && *value ? value : fallback);
-}
+/* ---- one over the other ------------------------------------------------- */
 
-/* etcdctl's name:password form. */
-static int split_user(struct libsd_options *options)
+/* A user comes with a password, or with none: that of a weaker source belongs
+ * to another user.  name:password is how etcdctl writes it. */
+static int lay_user(struct libsd_options *to, const struct libsd_options *over)
 {
-    char *colon = strchr(options->user, ':');
+    const char *colon = over->user ? strchr(over->user, ':') : NULL;
     int rc = 0;
 
-    if (colon && !options->password)
-        rc = replace(&options->password, colon + 1);
-    if (colon) {
-        explicit_bzero(colon + 1, strlen(colon + 1));
-        *colon = '\0';
+    if (over->user) {
+        if (*to->user)
+            rc = replace(&to->password, "", 0);
+        if (rc == 0)
+            rc = replace(&to->user, over->user,
+                         colon ? (size_t)(colon - over->user) : strlen(over->user));
+        if (rc == 0 && colon)
+            rc = replace(&to->password, colon + 1, strlen(colon + 1));
     }
+    if (rc == 0 && over->password)
+        rc = replace(&to->password, over->password, strlen(over->password));
     return rc;
 }
 
-static int fill_all(struct libsd_options *options)
+static int lay(struct libsd_options *to, const struct libsd_options *over)
 {
-    bool user_given = options->user != NULL;
-    int rc = fill(&options->endpoints, secure_getenv("ETCDCTL_ENDPOINTS"), DEFAULT_ENDPOINT);
+    int rc = 0;
 
-    if (rc == 0)
-        rc = fill(&options->prefix, NULL, DEFAULT_PREFIX);
-    if (rc == 0)
-        rc = fill(&options->cacert, secure_getenv("ETCDCTL_CACERT"), "");
-    if (rc == 0)
-        rc = fill(&options->cert, secure_getenv("ETCDCTL_CERT"), "");
-    if (rc == 0)
-        rc = fill(&options->key, secure_getenv("ETCDCTL_KEY"), "");
-    if (rc == 0)
-        rc = fill(&options->user, secure_getenv("ETCDCTL_USER"), "");
-    if (rc == 0 && !user_given)
-        rc = split_user(options);
-    if (rc == 0)
-        rc = fill(&options->password, secure_getenv("ETCDCTL_PASSWORD"), "");
-    if (rc == 0 && options->timeout_ms == 0)
-        options->timeout_ms = TIMEOUT_MS;
-    return rc;
+    for (size_t i = 0; i < OPTIONS && rc == 0; i++) {
+        const struct option *option = &table[i];
+        const void *field = (const char *)over + option->offset;
+
+        if (!is_text(option)) {
+            if (*(const int *)field)
+                *number_of(to, option) = *(const int *)field;
+        } else if (strcmp(option->key, "user") != 0 && strcmp(option->key, "password") != 0) {
+            const char *value = *(char *const *)field;
+
+            if (value)
+                rc = replace(text_of(to, option), value, strlen(value));
+        }
+    }
+    return rc < 0 ? rc : lay_user(to, over);
 }
 
 /* Keys are made by appending to the prefix, so it must end a segment. */
@@ -182,32 +393,52 @@ static int end_prefix(struct libsd_options *options)
     return 0;
 }
 
+static int lay_all(struct libsd_options *to, const struct libsd_options *from,
+                   struct failure *failure)
+{
+    struct libsd_options file = { 0 };
+    struct libsd_options environment = { 0 };
+    int rc = 0;
+
+    for (size_t i = 0; i < OPTIONS && rc == 0; i++)
+        rc = set(to, &table[i], table[i].fallback, failure);
+    if (rc == 0 && !from->file)
+        rc = read_default_file(&file, from, failure);
+    if (rc == 0)
+        rc = read_environment(&environment, failure);
+    if (rc == 0)
+        rc = lay(to, from->file ? from->file : &file);
+    if (rc == 0)
+        rc = lay(to, &environment);
+    if (rc == 0)
+        rc = lay(to, from);
+    if (rc == 0)
+        rc = end_prefix(to);
+    options_clear(&file);
+    options_clear(&environment);
+    return rc;
+}
+
 int options_resolve(struct libsd_options *to, const struct libsd_options *from)
 {
     static const struct libsd_options nothing;
-    int rc = 0;
+    struct failure failure;
+    int rc;
 
     if (!from)
         from = &nothing;
-    *to = *from;
-    for (size_t i = 0; i < STRINGS; i++) {
-        const char *given = *field(to, i);
-
-        *field(to, i) = NULL;
-        if (given && rc == 0)
-            rc = replace(field(to, i), given);
-    }
-    if (rc == 0)
-        rc = fill_all(to);
-    if (rc == 0)
-        rc = end_prefix(to);
+    *to = (struct libsd_options){ .log = from->log, .log_arg = from->log_arg };
+    failure_set(&failure, LIBSD_ENOMEM, "out of memory");
+    rc = lay_all(to, from, &failure);
     /* A certificate without its key, or the other way round, is a slip that
      * would show up as a refused handshake much later. */
     if (rc == 0 && !*to->cert != !*to->key)
-        rc = LIBSD_EINVAL;
-    if (rc == 0)
-        rc = endpoints_check(to->endpoints);
-    if (rc < 0)
+        rc = failure_set(&failure, LIBSD_EINVAL, "%s is given without %s",
+                         *to->cert ? "cert" : "key", *to->cert ? "key" : "cert");
+    if (rc < 0) {
         options_clear(to);
-    return rc;
+        failure.code = rc;
+        return thread_fail(&failure);
+    }
+    return 0;
 }

@@ -1,32 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What a handle was told: libsd_options made whole.
+ * What a handle was told: by the program, the environment, a file, in this
+ * order, and the defaults.
  */
 #ifndef LIBSD_OPTIONS_H
 #define LIBSD_OPTIONS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "libsd.h"
 
-/* Every string is set (maybe empty) once options_resolve() has been through. */
+#define OPTIONS_FILE "/etc/etcdsd/etcdsd.conf"
+
+/* One source's word, where NULL and 0 mean "not given"; or all of them made
+ * whole by options_resolve(): every string is set then (maybe empty), and every
+ * number. */
 struct libsd_options {
     char *endpoints;
-    char *prefix;
+    char *prefix; /* whole: empty, or ends with '/' */
     char *cacert;
     char *cert;
     char *key;
-    char *user;
+    char *user; /* whole: without ":password" */
     char *password;
-    int timeout_ms; /* 0: not given */
-    bool manual_dispatch;
+    int timeout_ms;
+    int ttl_s;
+    int takeover; /* enum libsd_takeover */
+    enum {
+        DISPATCH_THREAD = 1,
+        DISPATCH_MANUAL
+    } dispatch;
     libsd_log_callback *log;
     void *log_arg;
+    struct libsd_options *file; /* NULL: the default file, when it is wanted */
 };
 
-/* Copies from (NULL: nothing given) and fills what it leaves open from the
- * environment and the defaults.  Returns 0, LIBSD_EINVAL or LIBSD_ENOMEM. */
+/* Copies from (NULL: nothing given) and fills what it leaves open.  Returns 0,
+ * LIBSD_EINVAL, LIBSD_ENOTFOUND, LIBSD_EDENIED or LIBSD_ENOMEM; the calling
+ * thread's detail says why. */
 int options_resolve(struct libsd_options *to, const struct libsd_options *from);
 
 /* Frees the strings, passwords wiped; not the struct. */

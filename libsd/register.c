@@ -11,7 +11,6 @@
 #include "group.h"
 #include "internal.h"
 
-#define TTL_S          10
 #define NAME_BYTES_MAX 1024
 
 /* ---- registry ----------------------------------------------------------- */
@@ -109,7 +108,7 @@ static int read_options(libsd_register_options *to, const libsd_register_options
     if (from->size < sizeof from->size)
         return LIBSD_EINVAL;
     memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
-    if (to->weight > 65535 || to->takeover < LIBSD_TAKEOVER_WAIT ||
+    if (to->weight > 65535 || to->takeover < LIBSD_TAKEOVER_DEFAULT ||
         to->takeover > LIBSD_TAKEOVER_FAIL || to->timeout_ms < 0)
         return LIBSD_EINVAL;
     return 0;
@@ -126,7 +125,7 @@ static struct registration *registration_new(struct libsd *sd, const char *servi
         return NULL;
     owner_init(&registration->owner, registration_deliver, registration_free);
     registration->sd = sd;
-    registration->takeover = options->takeover;
+    registration->takeover = options->takeover ? options->takeover : sd->options.takeover;
     registration->callback = options->callback;
     registration->callback_arg = options->callback_arg;
     registration->service = strdup(service);
@@ -286,7 +285,7 @@ int libsd_register(libsd *sd, const char *service, const char *instance, const c
         rc = read_options(&given, options);
     if (rc < 0)
         return rc;
-    if (!service || !address || ttl_s < 0 || !is_name(service, false) ||
+    if (!service || !address || ttl_s < 0 || ttl_s > LIBSD_TTL_MAX || !is_name(service, false) ||
         (instance && !is_name(instance, true)))
         return LIBSD_EINVAL;
     rc = check_address(address, &parsed);
@@ -296,7 +295,7 @@ int libsd_register(libsd *sd, const char *service, const char *instance, const c
     if (!registration)
         return LIBSD_ENOMEM;
     registration->address = parsed;
-    registration->ttl_s = ttl_s ? ttl_s : TTL_S;
+    registration->ttl_s = ttl_s ? ttl_s : sd->options.ttl_s;
     pending = pending_new(sd, given.timeout_ms, register_task);
     if (!pending) {
         owner_drop(&registration->owner);

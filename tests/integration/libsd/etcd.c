@@ -377,6 +377,7 @@ libsd *etcd_open(const struct etcd *etcd, const char *dispatch)
     libsd *sd = NULL;
 
     cr_assert_eq(libsd_options_new(&options), 0);
+    cr_assert_eq(libsd_options_load(options, ""), 0); /* not this machine's */
     cr_assert_eq(libsd_options_set(options, "endpoints", etcd->url), 0);
     if (dispatch)
         cr_assert_eq(libsd_options_set(options, "dispatch", dispatch), 0);
