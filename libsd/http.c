@@ -123,8 +123,12 @@ static int set_headers(struct transfer *transfer, const struct http_request *req
 
 static void set_tls(CURL *easy, const struct libsd_options *options)
 {
-    if (*options->cacert)
+    if (*options->cacert) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, options->cacert);
+        /* libcurl would go on to trust the system's folder as well, and read it
+         * for each connection. */
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
     if (*options->cert)
         curl_easy_setopt(easy, CURLOPT_SSLCERT, options->cert);
     if (*options->key)

@@ -64,12 +64,12 @@ void users_start(struct etcd *etcd)
 void users_want_jwt(struct etcd *etcd, int ttl_s)
 {
     static char option[sizeof etcd->dir * 2 + 100];
-    char command[sizeof etcd->dir * 3 + 100];
+    char command[sizeof etcd->dir * 3 + 160];
     size_t i = 0;
 
     snprintf(command, sizeof command,
-             "openssl genrsa -out %s/jwt.key 2048 2>&1 && "
-             "openssl rsa -in %s/jwt.key -pubout -out %s/jwt.pub 2>&1",
+             "openssl genrsa -out %s/jwt.key 2048 2>/dev/null && "
+             "openssl rsa -in %s/jwt.key -pubout -out %s/jwt.pub 2>/dev/null",
              etcd->dir, etcd->dir, etcd->dir);
     cr_assert_eq(system(command), 0, "is openssl installed?");
     snprintf(option, sizeof option,
