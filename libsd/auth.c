@@ -27,6 +27,7 @@ static int take_token(struct auth *auth, struct buffer *text, struct failure *fa
         rc = failure_set(failure, LIBSD_EPROTOCOL, "authenticated, but there is no token");
     if (rc == 0) {
         auth->token = strndup(answer.token.data, answer.token.size);
+        auth->serial++;
         if (!auth->token)
             rc = failure_set(failure, LIBSD_ENOMEM, "out of memory");
     }
@@ -96,8 +97,10 @@ void auth_cancel(struct auth_wait *wait)
     wait->queued = false;
 }
 
-void auth_forget(struct libsd *sd)
+void auth_refused(struct libsd *sd, unsigned serial)
 {
+    if (serial != sd->auth.serial)
+        return;
     wipe_token(&sd->auth);
     sd->auth.off = false;
 }

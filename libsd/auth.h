@@ -9,8 +9,9 @@
 #include "call.h"
 
 struct auth {
-    char *token; /* NULL: none */
-    bool off;    /* etcd said that authentication is not enabled */
+    char *token;     /* NULL: none */
+    unsigned serial; /* of the token: how many there were */
+    bool off;        /* etcd said that authentication is not enabled */
     struct call call;
     LIST_HEAD(, auth_wait) waiting;
 };
@@ -19,8 +20,9 @@ struct auth {
 bool auth_ready(struct libsd *sd, struct auth_wait *wait);
 void auth_cancel(struct auth_wait *wait);
 
-/* The token was refused: whoever comes next asks for a new one. */
-void auth_forget(struct libsd *sd);
+/* The token of that serial was refused: whoever comes next asks for a new one,
+ * unless there is one already. */
+void auth_refused(struct libsd *sd, unsigned serial);
 void auth_free(struct libsd *sd);
 
 #endif

@@ -49,17 +49,18 @@ static void attempt_timer(struct timer *timer)
 static void retry(struct call *call)
 {
     struct endpoints *endpoints = &call->sd->endpoints;
-    int64_t delay = 0;
+    struct timer *timer = &call->timer;
 
     endpoints_failed(endpoints, call->endpoint);
-    if (++call->attempts >= endpoints->count)
-        delay = backoff_ns(call->attempts - (unsigned)endpoints->count);
-    if ((call->flags & CALL_ONCE) || (call->deadline_ns && now_ns() + delay >= call->deadline_ns)) {
+    timer->fire = attempt_timer;
+    if (++call->attempts < endpoints->count)
+        timer_start(&call->sd->loop, timer, 0);
+    else
+        timer_retry(&call->sd->loop, timer, &call->backoff, &call->failure);
+    if ((call->flags & CALL_ONCE) || (call->deadline_ns && timer->due_ns >= call->deadline_ns)) {
+        timer_stop(timer);
         finish(call, NULL);
-        return;
     }
-    call->timer.fire = attempt_timer;
-    timer_start(&call->sd->loop, &call->timer, delay);
 }
 
 /* Trying again at this endpoint is no use; at another one it may be. */
@@ -92,7 +93,7 @@ static bool renew_token(struct call *call)
     if (call->renewed || !*sd->options.user || (call->flags & CALL_NO_TOKEN))
         return false;
     call->renewed = true;
-    auth_forget(sd);
+    auth_refused(sd, call->token);
     attempt(call);
     return true;
 }
@@ -177,6 +178,7 @@ static void transfer_done(struct transfer *transfer, CURLcode result, long statu
     } else {
         failure_set(&call->failure, 0, "%s%s%s: HTTP %ld", call->sd->endpoints.urls[call->endpoint],
                     call->api, call->path, status);
+        loop_heard(&call->sd->loop);
         finish(call, &text);
     }
     buffer_free(&text);
@@ -219,6 +221,7 @@ static void attempt(struct call *call)
         if (!auth_ready(sd, &call->wait))
             return;
         request.token = sd->auth.token;
+        call->token = sd->auth.serial;
     }
     call->endpoint = sd->endpoints.current;
     call->api = sd->endpoints.api;
@@ -250,6 +253,7 @@ void call_start(struct call *call)
     call->active = true;
     call->renewed = false;
     call->attempts = 0;
+    call->backoff = (struct backoff){ 0 };
     call->refusals = 0;
     call->failure.code = 0;
     call->failure.text[0] = '\0';

@@ -55,8 +55,10 @@ struct call {
     struct timer timer;
     struct auth_wait wait;
     bool active;
-    bool renewed; /* a new token was asked for */
+    bool renewed;   /* a new token was asked for */
+    unsigned token; /* the serial of the one that was sent */
     unsigned attempts;
+    struct backoff backoff;
     unsigned refusals; /* answers that no other try at that endpoint mends */
     size_t endpoint;
     const char *api;

@@ -41,20 +41,17 @@ void follow_start(struct libsd_watch *watch)
     begin(&watch->timer);
 }
 
-static void begin_later(struct libsd_watch *watch, int64_t delay_ns)
-{
-    watch->timer.fire = begin;
-    timer_start(&watch->sd->loop, &watch->timer, delay_ns);
-    watch->failures++;
-}
-
 /* At once if the last list has held for a while, else after a wait: whatever
  * etcd answers, it must not lead to a tight loop. */
 void follow_again(struct libsd_watch *watch)
 {
+    unsigned *failures = &watch->backoff.failures;
+
     if (now_ns() - watch->begun_ns > STABLE_NS)
-        watch->failures = 0;
-    begin_later(watch, watch->failures ? backoff_ns(watch->failures - 1) : 0);
+        watch->backoff = (struct backoff){ 0 };
+    watch->timer.fire = begin;
+    timer_start(&watch->sd->loop, &watch->timer, *failures ? backoff_ns(*failures - 1) : 0);
+    ++*failures;
 }
 
 static void failed(struct libsd_watch *watch, const struct failure *failure)
@@ -62,7 +59,8 @@ static void failed(struct libsd_watch *watch, const struct failure *failure)
     handle_background(watch->sd, failure);
     handle_log(watch->sd, LIBSD_LOG_DEBUG, "list: %s", failure->text);
     watch_down(watch, failure);
-    begin_later(watch, backoff_after_ns(failure, watch->failures));
+    watch->timer.fire = begin;
+    timer_retry(&watch->sd->loop, &watch->timer, &watch->backoff, failure);
 }
 
 static void audit(struct timer *timer)
@@ -146,7 +144,7 @@ static void page_done(struct call *call, struct buffer *text)
     }
     buffer_free(&watch->cursor);
     /* One failure is kept in mind until this list has held for a while. */
-    watch->failures = watch->failures > 0;
+    watch->backoff = (struct backoff){ .failures = watch->backoff.failures > 0 };
     watch->subscription.next = watch->revision + 1;
     stream_subscribe(watch->sd, &watch->subscription);
     return;

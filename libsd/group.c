@@ -33,8 +33,14 @@ static void note_failure(struct group *group, const char *what, const struct fai
 {
     group->failure = *failure;
     handle_background(group->sd, failure);
-    handle_log(group->sd, group->failures ? LIBSD_LOG_DEBUG : LIBSD_LOG_WARNING, "%s: %s", what,
-               failure->text);
+    handle_log(group->sd, backoff_is_new(&group->backoff) ? LIBSD_LOG_WARNING : LIBSD_LOG_DEBUG,
+               "%s: %s", what, failure->text);
+}
+
+static void retry(struct group *group, void (*what)(struct timer *), const struct failure *failure)
+{
+    group->timer.fire = what;
+    timer_retry(&group->sd->loop, &group->timer, &group->backoff, failure);
 }
 
 static void prepare(struct group *group, const char *path, int64_t deadline_ns,
@@ -70,7 +76,7 @@ static void renewed(struct group *group, int64_t ttl_s)
 {
     group->granted_ttl_s = ttl_s;
     group->renewed_ns = group->call.sent_ns;
-    group->failures = 0;
+    group->backoff = (struct backoff){ 0 };
     timer_start(&group->sd->loop, &group->deadline, group->renewed_ns + ttl_s * S - now_ns());
     next(group, beat, group->renewed_ns + ttl_s * S / 3 - now_ns());
 }
@@ -96,7 +102,7 @@ static void grant_done(struct call *call, struct buffer *text)
                     check_id(group, &answer, &failure) < 0)) {
         records_free(&answer.records);
         note_failure(group, "lease not granted", &failure);
-        next(group, grant, backoff_after_ns(&failure, group->failures++));
+        retry(group, grant, &failure);
         if (!libsd_error_is_retriable(failure.code))
             refuse_all(group, &failure);
         return;
@@ -133,6 +139,7 @@ void group_lease_lost(struct group *group)
 {
     struct failure failure;
     struct registration *registration;
+    unsigned *failures = &group->backoff.failures;
 
     if (!group->held)
         return;
@@ -146,9 +153,9 @@ void group_lease_lost(struct group *group)
     TAILQ_FOREACH(registration, &group->registrations, link)
     registration_lost(registration, LIBSD_ELEASE);
     if (now_ns() - group->granted_ns > STABLE_NS)
-        group->failures = 0;
-    next(group, grant, group->failures ? backoff_ns(group->failures - 1) : 0);
-    group->failures++;
+        group->backoff = (struct backoff){ 0 };
+    next(group, grant, *failures ? backoff_ns(*failures - 1) : 0);
+    ++*failures;
 }
 
 /* ---- beat --------------------------------------------------------------- */
@@ -179,7 +186,7 @@ static void beat_done(struct call *call, struct buffer *text)
     records_free(&answer.records);
     if (failed && failure.code != LIBSD_ELEASE) {
         note_failure(group, "lease not renewed", &failure);
-        next(group, beat, backoff_ns(group->failures++));
+        retry(group, beat, &failure);
     } else if (failed || answer.ttl <= 0) {
         group_lease_lost(group); /* a missing TTL is all that etcd says */
     } else {

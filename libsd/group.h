@@ -41,12 +41,12 @@ struct group {
     int64_t granted_ns;
     int64_t past[PAST_LEASES]; /* a key under one of these is still ours */
     unsigned past_count;
-    struct call call;       /* grant, beat or revoke */
-    struct timer timer;     /* the next of these */
-    struct timer deadline;  /* renewed_ns + granted TTL */
-    struct timer linger;    /* empty: ended when this fires */
-    bool ending;            /* takes no more members */
-    unsigned failures;      /* in a row */
+    struct call call;      /* grant, beat or revoke */
+    struct timer timer;    /* the next of these */
+    struct timer deadline; /* renewed_ns + granted TTL */
+    struct timer linger;   /* empty: ended when this fires */
+    bool ending;           /* takes no more members */
+    struct backoff backoff;
     struct failure failure; /* the last one */
 
     /* claim.c: one transaction at a time. */

@@ -59,7 +59,27 @@ void timer_start(struct loop *loop, struct timer *timer, int64_t delay_ns)
 {
     timer_stop(timer);
     timer->due_ns = now_ns() + (delay_ns > 0 ? delay_ns : 0);
+    timer->retry_ns = 0;
     LIST_INSERT_HEAD(&loop->timers, timer, link);
+}
+
+void timer_retry(struct loop *loop, struct timer *timer, struct backoff *backoff,
+                 const struct failure *failure)
+{
+    timer_start(loop, timer, backoff_next_ns(backoff, failure));
+    if (libsd_error_is_retriable(failure->code))
+        timer->retry_ns = now_ns() + RETRY_NS;
+}
+
+void loop_heard(struct loop *loop)
+{
+    struct timer *timer;
+
+    LIST_FOREACH(timer, &loop->timers, link)
+    {
+        if (timer->retry_ns && timer->retry_ns < timer->due_ns)
+            timer->due_ns = timer->retry_ns;
+    }
 }
 
 void timer_stop(struct timer *timer)

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "util.h"
+
 /* Something to do once on the I/O thread; embedded in what it is about. */
 struct task {
     STAILQ_ENTRY(task) link;
@@ -25,6 +27,7 @@ struct task {
 struct timer {
     LIST_ENTRY(timer) link;
     int64_t due_ns;
+    int64_t retry_ns; /* not 0: due from then on if etcd is heard of */
     void (*fire)(struct timer *timer);
 };
 
@@ -63,5 +66,16 @@ void loop_free(struct loop *loop);
 /* On the I/O thread: (re-)arms, or takes back, a timer. */
 void timer_start(struct loop *loop, struct timer *timer, int64_t delay_ns);
 void timer_stop(struct timer *timer);
+
+/* Arms a timer for the next attempt behind a failure.  If nobody answered, it
+ * fires earlier as soon as somebody does, so that what waits out an outage goes
+ * on when the first of them finds that it is over; but never within RETRY_NS,
+ * since who answers one question may go on not answering another. */
+void timer_retry(struct loop *loop, struct timer *timer, struct backoff *backoff,
+                 const struct failure *failure);
+#define RETRY_NS (500 * MS)
+
+/* etcd answered. */
+void loop_heard(struct loop *loop);
 
 #endif

@@ -146,6 +146,7 @@ static void stream_open(struct libsd *sd)
     if (queue_is_full(sd) || !auth_ready(sd, &stream->wait))
         return;
     request.token = sd->auth.token;
+    stream->token = sd->auth.serial;
     stream->state = STREAM_OPENING;
     stream->endpoint = sd->endpoints.current;
     stream->api = sd->endpoints.api;
@@ -207,15 +208,15 @@ void stream_fail(struct libsd *sd, const struct failure *failure)
     struct failure copy = *failure;
 
     if (stream->state == STREAM_OPEN && now_ns() - stream->opened_ns > STABLE_NS)
-        stream->failures = 0;
+        stream->backoff = (struct backoff){ 0 };
     if (stream->transfer.easy)
         endpoints_failed(&sd->endpoints, stream->endpoint);
     reset(stream);
     stream->state = STREAM_WAITING;
     handle_background(sd, &copy);
-    handle_log(sd, stream->failures ? LIBSD_LOG_DEBUG : LIBSD_LOG_WARNING, "watch stream: %s",
-               copy.text);
-    timer_start(&sd->loop, &stream->timer, backoff_after_ns(&copy, stream->failures++));
+    handle_log(sd, backoff_is_new(&stream->backoff) ? LIBSD_LOG_WARNING : LIBSD_LOG_DEBUG,
+               "watch stream: %s", copy.text);
+    timer_retry(&sd->loop, &stream->timer, &stream->backoff, &copy);
     all_wanted(sd, &copy);
 }
 
@@ -264,7 +265,7 @@ void stream_error(struct libsd *sd, const struct grpc_error *error, struct failu
     struct failure cause = *failure;
 
     if (grpc_error_wants_token(error))
-        auth_forget(sd);
+        auth_refused(sd, sd->stream.token);
     stream_place(sd, &place);
     failure_set(failure, code, "%s: %s", place.text, cause.text);
 }

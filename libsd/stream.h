@@ -101,6 +101,7 @@ struct stream {
     struct transfer transfer;
     struct auth_wait wait;
     size_t endpoint;
+    unsigned token; /* the serial of the one that it was opened with */
     const char *api;
     struct buffer out; /* requests not yet sent, from sent on */
     size_t sent;
@@ -120,7 +121,7 @@ struct stream {
     bool probe_asked;
 
     struct timer timer;
-    unsigned failures; /* in a row, for the back-off */
+    struct backoff backoff;
     int64_t opened_ns;
     int64_t heard_ns;   /* last byte from etcd */
     int64_t created_ns; /* last time a watch was asked for */

@@ -268,7 +268,7 @@ static void refused(struct libsd *sd, struct subscription *subscription,
     memcpy(error.text, reason.data, (size_t)size);
     stream_place(sd, &place);
     if (grpc_error_wants_token(&error)) {
-        auth_forget(sd);
+        auth_refused(sd, sd->stream.token);
         failure_set(&failure, LIBSD_EAUTH, "%s: watch refused: %s", place.text, error.text);
         stream_fail(sd, &failure); /* the token belongs to the connection */
         return;
@@ -317,6 +317,7 @@ static void created(struct libsd *sd, struct watch_message *message)
         return;
     }
     stream->state = STREAM_OPEN;
+    loop_heard(&sd->loop);
     if (!subscription)
         return; /* cancelled meanwhile */
     stream->creating--;

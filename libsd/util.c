@@ -56,9 +56,21 @@ int64_t backoff_ns(unsigned level)
     return jitter(level < 6 ? (50 * MS) << level : 2 * S);
 }
 
-int64_t backoff_after_ns(const struct failure *failure, unsigned level)
+int64_t backoff_next_ns(struct backoff *backoff, const struct failure *failure)
 {
-    if (level == 0 || libsd_error_is_retriable(failure->code))
-        return backoff_ns(level);
+    unsigned level;
+
+    if (libsd_error_is_retriable(failure->code)) {
+        backoff->refusals = 0;
+        return backoff_ns(backoff->failures++);
+    }
+    level = backoff->refusals++;
+    if (level == 0)
+        return backoff_ns(0);
     return jitter(level < 6 ? S << (level - 1) : 30 * S);
+}
+
+bool backoff_is_new(const struct backoff *backoff)
+{
+    return backoff->failures == 0 && backoff->refusals == 0;
 }

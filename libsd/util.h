@@ -5,6 +5,7 @@
 #ifndef LIBSD_UTIL_H
 #define LIBSD_UTIL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libsd.h"
@@ -34,8 +35,17 @@ int64_t jitter(int64_t limit);
  * so that clients which lost the same server do not come back as one. */
 int64_t backoff_ns(unsigned level);
 
-/* The same after a failure that time alone may not mend, such as a refused
- * password: one quick try, for a token may just have expired, then slowly. */
-int64_t backoff_after_ns(const struct failure *failure, unsigned level);
+/* Failures in a row, by what may mend them. */
+struct backoff {
+    unsigned failures; /* time alone: nobody answered */
+    unsigned refusals; /* it may not, as with a refused password */
+};
+
+/* Counts a failure in and returns the wait before the next attempt.  After
+ * refusals: one quick try, for a token may just have expired, then slowly, up
+ * to 30 s.  A refusal behind an outage is a first one again: the outage may be
+ * what ended the token. */
+int64_t backoff_next_ns(struct backoff *backoff, const struct failure *failure);
+bool backoff_is_new(const struct backoff *backoff);
 
 #endif

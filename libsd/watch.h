@@ -33,7 +33,7 @@ struct libsd_watch {
     struct timer timer;
     bool parked; /* the next page waits for the queue to drain */
     unsigned limit;
-    unsigned failures;
+    struct backoff backoff;
     int64_t begun_ns;
     int64_t revision;     /* all pages show it; 0: first page */
     struct buffer cursor; /* the next page's first key */

@@ -236,7 +236,7 @@ Test(auth, jwt_that_ended_is_renewed)
  * old token look like one of many. */
 Test(auth, token_that_ended_in_an_outage_is_renewed_at_once)
 {
-    start("--auth-token-ttl", "2");
+    start_jwt(TOKEN_TTL_S);
     enter(2);
     etcd_kill(&etcd);
     idle(8);
