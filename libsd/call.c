@@ -190,6 +190,10 @@ static int attempt_timeout_ms(const struct call *call, int64_t left_ns)
 
     if (call->idle_ms)
         return call->deadline_ns ? (int)((left_ns + MS - 1) / MS) : 0;
+    /* One member that hangs may not use up all the time if there are others
+     * that can be asked the same. */
+    if (!(call->flags & CALL_WRITE) && call->attempts + 1 < call->sd->endpoints.count)
+        left_ns /= 2;
     if (call->deadline_ns && left_ns < most * MS)
         most = (left_ns + MS - 1) / MS;
     return (int)most;

@@ -15,9 +15,9 @@
 
 #include "internal.h"
 
-#define CREATED_NS  (3 * S)     /* for the answer to a new watch */
-#define SILENCE_NS  (5 * S)     /* then the first sign of life is asked for */
-#define PROBE_NS    (2500 * MS) /* for an answer to each */
+#define CREATED_NS  (3 * S) /* for the answer to a new watch */
+#define SILENCE_NS  (4 * S) /* then the first sign of life is asked for */
+#define PROBE_NS    (2 * S) /* for an answer to each */
 #define PROBES      2
 #define REFUSAL_MAX 4096
 #define STABLE_NS   (5 * S) /* a connection that lived so long begins back-off anew */

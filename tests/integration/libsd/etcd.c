@@ -319,6 +319,49 @@ int etcd_post(const struct etcd *etcd, const char *path, const char *body)
     return etcd_ask(etcd, path, body, answer, sizeof answer);
 }
 
+/* Whether one of our descriptors is that socket. */
+static bool is_ours(unsigned long inode)
+{
+    char path[40];
+    char link[40];
+    char wanted[40];
+
+    snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
+    for (int fd = 3; fd < 200; fd++) {
+        ssize_t size;
+
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        size = readlink(path, link, sizeof link - 1);
+        if (size < 0)
+            continue;
+        link[size] = '\0';
+        if (strcmp(link, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool etcd_is_connected(const struct etcd *etcd)
+{
+    unsigned wanted = (unsigned)atoi(strrchr(etcd->url, ':') + 1);
+    FILE *file = fopen("/proc/self/net/tcp", "re");
+    bool found = false;
+    char line[300];
+
+    cr_assert(file != NULL);
+    while (!found && fgets(line, sizeof line, file)) {
+        unsigned port = 0;
+        unsigned state = 0;
+        unsigned long inode = 0;
+
+        if (sscanf(line, "%*d: %*x:%*x %*x:%x %x %*x:%*x %*x:%*x %*x %*d %*d %lu", &port, &state,
+                   &inode) == 3)
+            found = port == wanted && state == 1 && is_ours(inode);
+    }
+    fclose(file);
+    return found;
+}
+
 void etcd_compact(const struct etcd *etcd, int64_t revision)
 {
     char body[80];

@@ -54,6 +54,9 @@ int etcd_ask(const struct etcd *etcd, const char *path, const char *body, char *
              size_t size);
 void etcd_compact(const struct etcd *etcd, int64_t revision);
 
+/* Whether this process has a connection to it. */
+bool etcd_is_connected(const struct etcd *etcd);
+
 /* Appends the base64 of text to a string. */
 void add_base64(char *to, const char *text);
 

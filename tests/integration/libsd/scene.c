@@ -74,6 +74,17 @@ bool scene_is_registered(struct scene *scene)
     return found;
 }
 
+int64_t scene_writes(struct scene *scene)
+{
+    libsd_kvs *kvs = NULL;
+    int64_t writes = 0;
+
+    if (libsd_get(scene->judge, libsd_str(SCENE_KEY), &kvs, 0) == 0)
+        writes = libsd_kvs_at(kvs, 0)->version;
+    libsd_kvs_free(kvs);
+    return writes;
+}
+
 void scene_start(struct scene *scene, libsd *sd, libsd *judge, int ttl_s)
 {
     libsd_register_options options = {
@@ -105,6 +116,22 @@ void scene_end(struct scene *scene)
     libsd_close(scene->judge);
 }
 
+/* A write is not repeated by libsd if the first one may have been done: whose
+ * answer a fault has swallowed is written again here. */
+static void write_anyhow(struct scene *scene, const char *key, const char *value)
+{
+    libsd_slice name = libsd_str(key);
+    double begin = seconds();
+    int rc;
+
+    do {
+        rc = value ? libsd_put(scene->judge, name, libsd_str(value), 0, NULL, 0)
+                   : libsd_delete(scene->judge, name, 0);
+        cr_assert(rc >= 0 || libsd_error_is_retriable(rc), "%s: %s", key, libsd_strerror(rc));
+        cr_assert(seconds() - begin < 15, "%s: %s", key, libsd_strerror(rc));
+    } while (rc < 0);
+}
+
 void scene_stir(struct scene *scene)
 {
     char key[50];
@@ -114,19 +141,20 @@ void scene_stir(struct scene *scene)
     snprintf(value, sizeof value, "10.0.1.1:%d", scene->stirs);
     for (int i = 0; i < 5; i++) {
         snprintf(key, sizeof key, SCENE_PREFIX "stirred/%d", i);
-        put(scene->judge, key, value);
+        write_anyhow(scene, key, value);
     }
     snprintf(key, sizeof key, SCENE_PREFIX "stirred/%d", scene->stirs % 5);
-    cr_assert_eq(libsd_delete(scene->judge, libsd_str(key), 0), 1);
+    write_anyhow(scene, key, NULL);
     snprintf(key, sizeof key, SCENE_PREFIX "stirred/once-%d", scene->stirs);
-    put(scene->judge, key, value);
+    write_anyhow(scene, key, value);
 }
 
 void scene_becomes_current(struct scene *scene, double limit_s)
 {
-    double begin = seconds();
+    double begin;
 
     scene_stir(scene);
+    begin = seconds();
     while (!mirror_is_current(&scene->mirror, scene->judge, SCENE_PREFIX)) {
         cr_assert(seconds() < begin + limit_s, "the mirror is not current after %g s", limit_s);
         nap();

@@ -38,6 +38,8 @@ void scene_end(struct scene *scene);
 bool scene_is_told(struct scene *scene, const char *story);
 /* Whether the registration is in the store, under a lease. */
 bool scene_is_registered(struct scene *scene);
+/* How often the key was written since it was made; 0 if it is not there. */
+int64_t scene_writes(struct scene *scene);
 
 /* Writes, changes and deletes keys below the prefix. */
 void scene_stir(struct scene *scene);
