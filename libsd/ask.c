@@ -108,6 +108,8 @@ int ask(libsd *sd, const struct question *question, struct buffer *text, struct 
             *error = asking->call.error;
     }
     waiter_drop(&asking->waiter);
+    if (failure.code == 0 && question->place)
+        *question->place = failure;
     if (failure.code == 0) {
         if (question->keepalive)
             keepalive_read(text, answer, &failure);

@@ -16,6 +16,8 @@ struct question {
     int timeout_ms;      /* as the application gave it, not negative */
     bool big_answer;
     bool keepalive; /* its answer is a stream's */
+    /* Not NULL: receives the place of a good answer, as call.h leaves it. */
+    struct failure *place;
 };
 
 /* Asks and reads the answer; text is what the answer points into.  On failure

@@ -109,6 +109,12 @@ static void transport_failed(struct call *call, CURLcode result)
         finish(call, NULL);
         return;
     }
+    /* The last attempt often has no time left: what came before says more. */
+    if (result == CURLE_OPERATION_TIMEDOUT && call->failure.code < 0 && call->deadline_ns &&
+        now_ns() >= call->deadline_ns && !(call->flags & CALL_WRITE)) {
+        finish(call, NULL);
+        return;
+    }
     switch (http_outcome(result, &call->failure, url, transfer->error)) {
     case HTTP_NOT_SENT:
         retry(call);
@@ -159,6 +165,15 @@ static void http_failed(struct call *call, long status, const struct buffer *tex
         refused(call);
 }
 
+static bool is_object(const struct buffer *text)
+{
+    size_t at = 0;
+
+    while (at < text->size && memchr(" \t\r\n", text->data[at], 4))
+        at++;
+    return at < text->size && text->data[at] == '{';
+}
+
 static void transfer_done(struct transfer *transfer, CURLcode result, long status)
 {
     struct call *call = container_of(transfer, struct call, transfer);
@@ -166,14 +181,13 @@ static void transfer_done(struct transfer *transfer, CURLcode result, long statu
     bool is_error = grpc_error_read(text.data, text.size, &call->error);
 
     transfer->answer = (struct buffer){ 0 };
-    /* Gateway 2 has JSON for paths that it does not know. */
-    if (status == 404 && is_error && strcmp(call->error.text, "Not Found") == 0)
+    if (is_error && grpc_error_is_no_path(&call->error, status))
         is_error = false;
     if (result != CURLE_OK) {
         transport_failed(call, result);
     } else if (is_error) {
         etcd_failed(call, status);
-    } else if (status != 200 || text.size == 0 || text.data[0] != '{') {
+    } else if (status != 200 || !is_object(&text)) {
         http_failed(call, status, &text);
     } else {
         failure_set(&call->failure, 0, "%s%s%s: HTTP %ld", call->sd->endpoints.urls[call->endpoint],

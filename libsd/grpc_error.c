@@ -92,6 +92,11 @@ bool grpc_error_is_transient(const struct grpc_error *error)
     }
 }
 
+bool grpc_error_is_no_path(const struct grpc_error *error, long status)
+{
+    return status == 404 && strcmp(error->text, "Not Found") == 0;
+}
+
 bool grpc_error_wants_token(const struct grpc_error *error)
 {
     return error->code == GRPC_UNAUTHENTICATED || says(error, "invalid auth token") ||

@@ -84,7 +84,11 @@ static size_t gather(char *data, size_t size, size_t count, void *arg)
 
         /* One allocation for a page of keys instead of a dozen. */
         curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        if (length > 0 && (uint64_t)length <= HTTP_ANSWER_MAX)
+        if (length > (curl_off_t)HTTP_ANSWER_MAX) {
+            transfer->too_big = true;
+            return 0;
+        }
+        if (length > 0)
             buffer_reserve(&transfer->answer, (size_t)length);
     }
     buffer_add(&transfer->answer, data, size);

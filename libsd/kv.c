@@ -128,14 +128,15 @@ struct page {
 static int ask_page(libsd *sd, const struct page *page, struct buffer *text, struct answer *answer)
 {
     struct buffer body = { 0 };
+    struct failure failure = { 0 };
     struct question question = {
         .path = "/kv/range",
         .body = &body,
         .flags = page->flags & LIBSD_SERIALIZABLE ? CALL_SERIALIZABLE : 0,
         .timeout_ms = page->timeout_ms,
         .big_answer = page->is_prefix,
+        .place = &failure,
     };
-    struct failure failure = { 0 };
     int rc;
 
     buffer_text(&body, "{");

@@ -129,6 +129,9 @@ int grpc_error_classify(const struct grpc_error *error, struct failure *failure)
 /* Whether another try, elsewhere or later, may help. */
 bool grpc_error_is_transient(const struct grpc_error *error);
 
+/* Whether it says, in gateway 2's way, that there is no such path. */
+bool grpc_error_is_no_path(const struct grpc_error *error, long status);
+
 /* Whether a new token helps. */
 bool grpc_error_wants_token(const struct grpc_error *error);
 

@@ -19,6 +19,7 @@
 #define SILENCE_NS  (4 * S) /* then the first sign of life is asked for */
 #define PROBE_NS    (2 * S) /* for an answer to each */
 #define PROBES      2
+#define STALLED_NS  (60 * S) /* for one line: 64 MiB at 10 Mbit/s */
 #define REFUSAL_MAX 4096
 #define STABLE_NS   (5 * S) /* a connection that lived so long begins back-off anew */
 
@@ -115,14 +116,40 @@ void stream_close(struct libsd *sd)
 
 /* ---- opening ------------------------------------------------------------ */
 
+/* When a new watch must be answered.  On an open connection other watches'
+ * events may be in front of that; on a new one bytes that make no line do not
+ * count. */
+static int64_t created_due(const struct stream *stream)
+{
+    int64_t begun = stream->created_ns;
+
+    if (!stream->creating)
+        return INT64_MAX;
+    if (stream->state == STREAM_OPEN && stream->heard_ns > begun)
+        begun = stream->heard_ns;
+    return begun + CREATED_NS;
+}
+
+/* When a line must have ended. */
+static int64_t line_due(const struct stream *stream)
+{
+    return stream->lines.size > stream->lines.taken ? stream->line_ns + STALLED_NS : INT64_MAX;
+}
+
+static int64_t silence_due(const struct stream *stream)
+{
+    return stream->heard_ns + SILENCE_NS + (int64_t)stream->probes * PROBE_NS;
+}
+
 static void arm(struct libsd *sd)
 {
     struct stream *stream = &sd->stream;
-    int64_t due = stream->heard_ns + SILENCE_NS + (int64_t)stream->probes * PROBE_NS;
-    int64_t begun = stream->created_ns > stream->heard_ns ? stream->created_ns : stream->heard_ns;
+    int64_t due = silence_due(stream);
 
-    if (stream->creating && begun + CREATED_NS < due)
-        due = begun + CREATED_NS;
+    if (created_due(stream) < due)
+        due = created_due(stream);
+    if (line_due(stream) < due)
+        due = line_due(stream);
     timer_start(&sd->loop, &stream->timer, due - now_ns());
 }
 
@@ -150,7 +177,7 @@ static void stream_open(struct libsd *sd)
     stream->state = STREAM_OPENING;
     stream->endpoint = sd->endpoints.current;
     stream->api = sd->endpoints.api;
-    stream->opened_ns = stream->heard_ns = stream->created_ns = now_ns();
+    stream->opened_ns = stream->heard_ns = stream->line_ns = stream->created_ns = now_ns();
     stream->transfer.done = stream_done;
     TAILQ_FOREACH(subscription, &stream->subscriptions, link)
     {
@@ -244,7 +271,8 @@ static void describe_end(struct libsd *sd, CURLcode result, struct failure *fail
         failure_set(failure, LIBSD_ENOMEM, "out of memory");
     } else if (stream->broken) {
         failure_set(failure, stream->broken, "%s: watch answer without end", url);
-    } else if (grpc_error_read(rest, size, &error)) {
+    } else if (grpc_error_read(rest, size, &error) &&
+               !grpc_error_is_no_path(&error, stream->status)) {
         stream_error(sd, &error, failure);
     } else if (stream->status && stream->status != 200) {
         if (stream->status == 404)
@@ -252,6 +280,9 @@ static void describe_end(struct libsd *sd, CURLcode result, struct failure *fail
         http_refusal(failure, url, stream->api, "/watch", stream->status, libsd_bytes(rest, size));
     } else if (result != CURLE_OK) {
         http_outcome(result, failure, url, stream->transfer.error);
+        /* No write is in doubt here. */
+        if (failure->code == LIBSD_ETIMEDOUT && result != CURLE_OPERATION_TIMEDOUT)
+            failure->code = LIBSD_EUNAVAILABLE;
     } else {
         failure_set(failure, LIBSD_EUNAVAILABLE, "%s: the watch was ended%s%.*s", url,
                     size ? ": " : "", size < 120 ? (int)size : 120, size ? rest : "");
@@ -308,13 +339,14 @@ static void tick(struct timer *timer)
         stream_open(sd);
         return;
     }
-    if (stream->creating && now >= stream->heard_ns + CREATED_NS &&
-        now >= stream->created_ns + CREATED_NS) {
-        failure_set(&failure, LIBSD_ETIMEDOUT, "%s: no answer to a new watch", url);
+    if (now >= created_due(stream) || now >= line_due(stream)) {
+        failure_set(&failure, LIBSD_ETIMEDOUT, "%s: %s", url,
+                    now >= line_due(stream) ? "a message of the watch does not end"
+                                            : "no answer to a new watch");
         stream_fail(sd, &failure);
         return;
     }
-    if (now >= stream->heard_ns + SILENCE_NS + (int64_t)stream->probes * PROBE_NS) {
+    if (now >= silence_due(stream)) {
         if (stream->probes == PROBES) {
             failure_set(&failure, LIBSD_ETIMEDOUT, "%s: no sign of life on the watch", url);
             stream_fail(sd, &failure);
@@ -341,6 +373,7 @@ void stream_turn(struct libsd *sd)
     while (stream->status == 200 && lines_next(&stream->lines, &line, &size)) {
         struct buffer copy = { 0 };
 
+        stream->line_ns = stream->heard_ns;
         buffer_add(&copy, line, size);
         if (copy.failed) {
             struct failure failure;
@@ -353,6 +386,8 @@ void stream_turn(struct libsd *sd)
             stream_message(sd, &copy);
         buffer_free(&copy);
     }
+    if (stream->lines.size == stream->lines.taken)
+        stream->line_ns = stream->heard_ns;
     /* Do not keep the room of one huge message for ever. */
     if (stream->lines.size == 0 && stream->lines.capacity > 16 * LINES_FIRST)
         lines_free(&stream->lines);
@@ -363,6 +398,7 @@ void stream_turn(struct libsd *sd)
     } else if (queue_is_full(sd)) {
         suspend(sd);
     } else if (stream->read_paused && transfer_is_over(&stream->transfer)) {
+        curl_easy_getinfo(stream->transfer.easy, CURLINFO_RESPONSE_CODE, &stream->status);
         snprintf(stream->transfer.error, sizeof stream->transfer.error,
                  "connection closed by the server");
         ended(sd, CURLE_PARTIAL_FILE);

@@ -124,6 +124,7 @@ struct stream {
     struct backoff backoff;
     int64_t opened_ns;
     int64_t heard_ns;   /* last byte from etcd */
+    int64_t line_ns;    /* last time there was no line half received */
     int64_t created_ns; /* last time a watch was asked for */
     unsigned probes;    /* sent since then and unanswered */
 

@@ -323,9 +323,9 @@ static void created(struct libsd *sd, struct watch_message *message)
     stream->creating--;
     subscription->state = SUBSCRIPTION_LIVE;
     subscription->refusals = 0;
-    if (subscription->next == 0)
+    if (subscription->next == 0 && message->header.revision)
         subscription->next = message->header.revision + 1;
-    else
+    else if (subscription->next)
         check_store(sd, &message->header, subscription);
     subscription->on_live(subscription);
 }

@@ -534,3 +534,15 @@ void notes_forget(struct notes *notes)
     notes->text[0] = '\0';
     pthread_mutex_unlock(&notes->mutex);
 }
+
+void notes_reset(struct notes *notes)
+{
+    notes_forget(notes);
+    pthread_mutex_lock(&notes->mutex);
+    memset(notes->counts, 0, sizeof notes->counts);
+    notes->revision = 0;
+    notes->disordered = false;
+    notes->last_error = 0;
+    notes->detail[0] = '\0';
+    pthread_mutex_unlock(&notes->mutex);
+}

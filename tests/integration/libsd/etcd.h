@@ -102,7 +102,8 @@ void notes_init(struct notes *notes);
 void notes_take(const libsd_event *event, void *notes); /* a libsd_watch_callback */
 int notes_count(struct notes *notes, int type);
 bool notes_say(struct notes *notes, const char *words);
-/* Forgets the words, not the counts. */
+/* Forgets the words, not the counts; all, as after notes_init(). */
 void notes_forget(struct notes *notes);
+void notes_reset(struct notes *notes);
 
 #endif
