@@ -22,8 +22,9 @@ sbindir = $(exec_prefix)/sbin
 TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
 TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
 LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c conf.c endpoint.c error.c follow.c group.c \
-	grpc_error.c handle.c http.c instance.c json.c keywatch.c kv.c lease.c lines.c loop.c message.c options.c \
-	queue.c register.c registration.c stream.c subscription.c util.c wait.c watch.c)
+	grpc_error.c handle.c http.c instance.c json.c keywatch.c kv.c lease.c lines.c loop.c manage.c message.c \
+	options.c pending.c queue.c register.c registration.c registry.c stream.c subscription.c util.c value.c wait.c \
+	watch.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-etcd.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
@@ -35,12 +36,12 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
-	test_conf.c test_instance.c test_json.c test_lines.c test_options.c)
+	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c)
 TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,auth.c cluster.c connect.c follow.c hostile.c kv.c register.c tls.c watch.c) \
-	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c)
-TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
-	$(addprefix tests/integration/libsd/,cluster.c cost.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,_lease.c _watch.c auth.c cluster.c connect.c \
+	cost.c enlist.c etcd.c follow.c gateway.c hostile.c kv.c mirror.c proxy.c register.c \
+	register_change.c register_conflicts.c register_losses.c register_many.c scene.c \
+	tests/unit/attack_help.c tests/unit/table_help.c tls.c users.c watch.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)

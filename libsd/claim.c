@@ -32,12 +32,27 @@ void claim_start(struct group *group)
     timer_start(&group->sd->loop, &group->work_timer, 0);
 }
 
+static void unqueue(struct registration *registration)
+{
+    if (registration->queued)
+        TAILQ_REMOVE(&registration->group->work, registration, work_link);
+    registration->queued = false;
+    registration->step = STEP_NONE;
+}
+
 void claim_queue(struct registration *registration, int step)
 {
     struct group *group = registration->group;
 
-    registration->step = step;
     timer_stop(&registration->timer);
+    if (registration->withheld && step != STEP_DROP) {
+        if (registration->hidden) {
+            unqueue(registration);
+            return;
+        }
+        step = STEP_HIDE;
+    }
+    registration->step = step;
     if (registration->busy)
         registration->again = true;
     else if (!registration->queued)
@@ -61,7 +76,7 @@ static void add_step(struct buffer *body, const struct registration *registratio
 {
     libsd_slice key = libsd_str(registration->key);
 
-    if (step == STEP_DROP) {
+    if (step == STEP_DROP || step == STEP_HIDE) {
         add_compare(body, "LEASE", key, "lease", lease);
         buffer_text(body, "{\"request_delete_range\":{\"key\":");
         buffer_base64(body, key);
@@ -75,7 +90,7 @@ static void add_step(struct buffer *body, const struct registration *registratio
     buffer_text(body, "{\"request_put\":{\"key\":");
     buffer_base64(body, key);
     buffer_text(body, ",\"value\":");
-    buffer_base64(body, libsd_str(registration->value));
+    buffer_base64(body, libsd_str(registration->value->text));
     buffer_format(
         body, ",\"lease\":\"%lld\"}}],\"failure\":[{\"request_range\":{\"key\":", (long long)lease);
     buffer_base64(body, key);
@@ -103,6 +118,8 @@ static void take_from_work(struct group *group, struct registration *registratio
     registration->queued = false;
     registration->busy = true;
     registration->again = false;
+    if (registration->step != STEP_DROP && registration->step != STEP_HIDE)
+        registration->hidden = false;
     owner_keep(&registration->owner);
     group->batch_step[group->batch_count] = registration->step;
     group->batch[group->batch_count++] = registration;
@@ -131,8 +148,12 @@ static void drop_unheld(struct group *group)
     while (registration) {
         struct registration *following = TAILQ_NEXT(registration, work_link);
 
-        if (registration->step == STEP_DROP)
+        if (registration->step == STEP_DROP) {
             registration_dropped(registration);
+        } else if (registration->step == STEP_HIDE) {
+            unqueue(registration);
+            registration_hidden(registration, 0);
+        }
         registration = following;
     }
 }
@@ -177,6 +198,8 @@ static void one_done(struct group *group, struct registration *registration, int
     registration->step = STEP_NONE;
     if (step == STEP_DROP)
         registration_dropped(registration);
+    else if (step == STEP_HIDE)
+        registration_hidden(registration, answer->header.revision);
     else if (result->succeeded)
         registration_claimed(registration, answer->header.revision, answer->header.revision);
     else if (result->found)
@@ -196,9 +219,11 @@ static void all_failed(struct group *group, size_t count, const struct failure *
 
         if (!registration->group)
             continue;
-        if (!transient && count == 1) {
+        if (!transient && count == 1 && !registration->again) {
+            int step = registration->step;
+
             registration->step = STEP_NONE;
-            registration_refused(registration, failure);
+            registration_refused(registration, step, failure);
         } else {
             registration->alone = !transient;
             again(registration);

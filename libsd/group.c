@@ -66,8 +66,8 @@ static void refuse_all(struct group *group, const struct failure *failure)
     while (registration) {
         struct registration *following = TAILQ_NEXT(registration, link);
 
-        if (registration->pending && registration->step != STEP_DROP)
-            registration_refused(registration, failure);
+        if ((registration->pending || registration->fresh) && registration->step != STEP_DROP)
+            registration_refused(registration, registration->step, failure);
         registration = following;
     }
 }

@@ -25,8 +25,6 @@
 #define BATCH_MAX   64
 #define PAST_LEASES 4
 
-TAILQ_HEAD(registrations, registration);
-
 struct group {
     LIST_ENTRY(group) link;
     struct libsd *sd;

@@ -263,7 +263,10 @@ LIBSD_API int libsd_dispatch(libsd *sd, int max);
 enum libsd_registration_state {
     LIBSD_REGISTERED = 1, /* the key is in etcd, under our lease */
     LIBSD_LOST = 2,       /* it is not, or nobody can tell; being mended */
-    LIBSD_CONFLICTED = 3  /* a live owner holds the key; waiting for its end */
+    LIBSD_CONFLICTED = 3, /* a live owner holds the key; waiting for its end */
+    LIBSD_PAUSED = 4,     /* the key is taken out until libsd_resume() */
+    LIBSD_UNHEALTHY = 5,  /* the key is taken out until the check passes */
+    LIBSD_FAILED = 6      /* libsd_register_async() only: refused, and the end */
 };
 
 /* Told on every change of state.  error: 0, or why.  service and instance are
@@ -288,10 +291,15 @@ typedef struct libsd_register_options {
     int timeout_ms;                        /* 0: the handle's timeout-ms */
     libsd_registration_callback *callback; /* NULL: nobody is told */
     void *callback_arg;
+    uint32_t priority;    /* 0: none given */
+    const char *metadata; /* NULL, or a JSON object of at most 32 KiB, such as
+                           * {"zone":"a","version":"1.2"} */
 } libsd_register_options;
 
-/* Registers an instance: writes <prefix><service>/<instance> = address under
- * a lease and keeps it there for ever: the lease is kept alive each TTL/3 of
+/* Registers an instance: writes <prefix><service>/<instance> = address (or,
+ * when there is more to say, an object: {"addr":"10.0.0.5:9090","weight":10,
+ * "priority":1,"metadata":{...}}, each member only if it is given) under a
+ * lease and keeps it there for ever: the lease is kept alive each TTL/3 of
  * the TTL that etcd granted, and if lease or key are lost, whatever the cause,
  * both are made again until libsd_deregister() or libsd_close().  All
  * registrations of a handle with one TTL share one lease.
@@ -306,8 +314,8 @@ typedef struct libsd_register_options {
  * address: "ip:port", "[ipv6]:port" or "host:port".
  * ttl_s: lease TTL in seconds, at most LIBSD_TTL_MAX; 0 for the option ttl.
  *   etcd's minimum is usually 2.
- * Registering a name of this handle again changes its address, weight, TTL and
- * callback in place.
+ * Registering a name of this handle again replaces all that was said of it, in
+ * place; see libsd_update() for less.
  * options: NULL for defaults.
  *
  * Blocks until the key is written, at most timeout_ms.  Returns 0;
@@ -319,6 +327,56 @@ typedef struct libsd_register_options {
  * Follows etcd v3: Lease.LeaseGrant, Lease.LeaseKeepAlive, KV.Txn. */
 LIBSD_API int libsd_register(libsd *sd, const char *service, const char *instance,
                              const char *address, int ttl_s, const libsd_register_options *options);
+
+/* The same without waiting: returns as soon as the arguments are checked, and
+ * may be called from callbacks.  options->callback is told of the outcome:
+ * LIBSD_REGISTERED, LIBSD_CONFLICTED, or LIBSD_FAILED where libsd_register()
+ * returns an error with which nothing is registered.
+ * Returns 0, LIBSD_EINVAL, LIBSD_ENOMEM, LIBSD_ECLOSED or LIBSD_EFORKED. */
+LIBSD_API int libsd_register_async(libsd *sd, const char *service, const char *instance,
+                                   const char *address, int ttl_s,
+                                   const libsd_register_options *options);
+
+/* One of many; as the arguments of libsd_register(). */
+typedef struct libsd_registration {
+    const char *service;
+    const char *instance; /* NULL: a unique name */
+    const char *address;
+} libsd_registration;
+
+/* Registers many instances with one wait, in transactions of 64 where etcd's
+ * users are off: 10,000 take about a second.
+ * list, count: read before the call returns; options hold for each.
+ * Returns 0 when all are registered.  LIBSD_EINVAL or LIBSD_ENOMEM: none is.
+ * Any other error is that of one of them; the others are registered, or will be,
+ * as libsd_register() says. */
+LIBSD_API int libsd_register_many(libsd *sd, const libsd_registration *list, size_t count,
+                                  int ttl_s, const libsd_register_options *options);
+
+/* Changes what a registration says, in place: its key is never gone meanwhile.
+ * service, instance: as given to libsd_register(); instance NULL means all
+ *   registrations of the service in this handle; so below.
+ * address: NULL leaves it as it is.
+ * options: NULL leaves weight, priority and metadata as they are; else all
+ *   three become what it says, timeout_ms counts, and the rest is ignored.
+ * Blocks until it is written.  Returns 0; LIBSD_EINVAL; LIBSD_ENOTFOUND (not
+ * registered here); LIBSD_ECONFLICT: somebody else holds the key, or another
+ * call changed the registration meanwhile; LIBSD_ETIMEDOUT or
+ * LIBSD_EUNAVAILABLE: it is written as soon as it can be; LIBSD_EDENIED,
+ * LIBSD_EREFUSED, LIBSD_ETOOBIG: it goes on saying what it said before. */
+LIBSD_API int libsd_update(libsd *sd, const char *service, const char *instance,
+                           const char *address, const libsd_register_options *options);
+
+/* Takes a registration out for a while, as for maintenance: its key is deleted,
+ * the rest is remembered.  libsd_resume() brings it back, unless its check
+ * fails.  Pausing what is paused is no error, nor is resuming what is not.
+ * timeout_ms: 0 for the handle's timeout-ms.
+ * Returns 0 when that is done; LIBSD_ENOTFOUND (not registered here);
+ * LIBSD_ECONFLICT (resume): somebody else has taken the name, it comes back
+ * after them; LIBSD_ETIMEDOUT or LIBSD_EUNAVAILABLE: it is done as soon as it
+ * can be. */
+LIBSD_API int libsd_pause(libsd *sd, const char *service, const char *instance, int timeout_ms);
+LIBSD_API int libsd_resume(libsd *sd, const char *service, const char *instance, int timeout_ms);
 
 /* Ends a registration: deletes its key if it still is under our lease.
  * service, instance: as given to libsd_register(); instance NULL ends all

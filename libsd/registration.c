@@ -7,6 +7,7 @@
 #include "group.h"
 #include "internal.h"
 #include "json.h"
+#include "pending.h"
 
 #define STABLE_NS   (5 * S)  /* what was lost sooner is mended with a wait */
 #define RECHECK_NS  (10 * S) /* of a conflict, besides watching the key */
@@ -17,17 +18,24 @@
 
 static void set_state(struct registration *registration, int state, int error)
 {
+    static const char *const words[] = {
+        [LIBSD_REGISTERED] = "registered",
+        [LIBSD_LOST] = "registration lost",
+        [LIBSD_CONFLICTED] = "held by another owner",
+        [LIBSD_PAUSED] = "paused",
+        [LIBSD_UNHEALTHY] = "unhealthy, taken out",
+        [LIBSD_FAILED] = "not registered",
+    };
     struct item *item;
 
     if (registration->state == state)
         return;
     registration->state = state;
-    handle_log(registration->sd, state == LIBSD_REGISTERED ? LIBSD_LOG_INFO : LIBSD_LOG_WARNING,
-               "%s: %s%s%s", registration->key,
-               state == LIBSD_REGISTERED ? "registered"
-               : state == LIBSD_LOST     ? "registration lost"
-                                         : "held by another owner",
-               error ? ": " : "", error ? libsd_strerror(error) : "");
+    handle_log(registration->sd,
+               state == LIBSD_REGISTERED || state == LIBSD_PAUSED ? LIBSD_LOG_INFO
+                                                                  : LIBSD_LOG_WARNING,
+               "%s: %s%s%s", registration->key, words[state], error ? ": " : "",
+               error ? libsd_strerror(error) : "");
     if (!registration->callback)
         return;
     item = item_new(&registration->owner);
@@ -46,11 +54,17 @@ void registration_answer(struct registration *registration, const struct failure
     registration->pending = NULL;
     if (failure->code < 0)
         pending->failure = *failure;
-    if (--pending->left)
-        return;
-    timer_stop(&pending->timer);
-    waiter_finish(&pending->waiter, &pending->failure);
-    waiter_drop(&pending->waiter);
+    if (--pending->left == 0)
+        pending_end(pending, &pending->failure);
+}
+
+static void take_out(struct registration *registration)
+{
+    timer_stop(&registration->timer);
+    keywatch_stop(registration);
+    registry_remove(registration);
+    group_leave(registration);
+    owner_drop(&registration->owner);
 }
 
 void registration_retire(struct registration *registration)
@@ -60,11 +74,20 @@ void registration_retire(struct registration *registration)
     failure_set(&closed, LIBSD_ECLOSED, "the registration has ended");
     registration_answer(registration, &closed);
     atomic_store_explicit(&registration->owner.closed, true, memory_order_release);
-    timer_stop(&registration->timer);
-    keywatch_stop(registration);
-    registry_remove(registration);
-    group_leave(registration);
-    owner_drop(&registration->owner);
+    take_out(registration);
+}
+
+/* The end of one that never stood: the call that waits is told, or else the
+ * callback, which may still run afterwards. */
+static void give_up(struct registration *registration, const struct failure *failure)
+{
+    if (registration->pending) {
+        registration_answer(registration, failure);
+        registration_retire(registration);
+        return;
+    }
+    set_state(registration, LIBSD_FAILED, failure->code);
+    take_out(registration);
 }
 
 /* ---- claiming ----------------------------------------------------------- */
@@ -102,6 +125,9 @@ void registration_claimed(struct registration *registration, int64_t mod_revisio
 
     registration->mod_revision = mod_revision;
     registration->was_registered = true;
+    registration->fresh = false;
+    value_free(registration->previous);
+    registration->previous = NULL;
     set_state(registration, LIBSD_REGISTERED, 0);
     registration_answer(registration, &success);
     keywatch_start(registration, store_revision);
@@ -109,13 +135,13 @@ void registration_claimed(struct registration *registration, int64_t mod_revisio
 
 static bool same_value(const struct registration *registration, const libsd_kv *kv)
 {
-    return slice_is(kv->value, registration->value);
+    return slice_is(kv->value, registration->value->text);
 }
 
 /* Weights aside. */
 static bool same_address(const struct registration *registration, const libsd_kv *kv)
 {
-    const libsd_instance *ours = &registration->address;
+    const libsd_instance *ours = &registration->value->instance;
     libsd_instance theirs;
 
     return libsd_instance_parse(NULL, kv->value, &theirs, sizeof theirs, NULL, 0) == 0 &&
@@ -141,19 +167,18 @@ static bool may_take(const struct registration *registration, const libsd_kv *kv
 static void conflict(struct registration *registration, const libsd_kv *kv)
 {
     struct failure failure;
-    bool fail = registration->pending && registration->takeover == LIBSD_TAKEOVER_FAIL;
 
     failure_set(&failure, LIBSD_ECONFLICT, "%s is held by %.*s, lease %lld", registration->key,
                 kv->value.size < 60 ? (int)kv->value.size : 60, (const char *)kv->value.data,
                 (long long)kv->lease);
     handle_background(registration->sd, &failure);
+    if (registration->fresh && registration->takeover == LIBSD_TAKEOVER_FAIL) {
+        give_up(registration, &failure);
+        return;
+    }
     if (registration->pending)
         registration->pending->conflict = failure;
     set_state(registration, LIBSD_CONFLICTED, LIBSD_ECONFLICT);
-    if (fail) {
-        registration_answer(registration, &failure);
-        registration_retire(registration);
-    }
 }
 
 void registration_found(struct registration *registration, int step, const libsd_kv *kv,
@@ -179,14 +204,28 @@ void registration_found(struct registration *registration, int step, const libsd
     claim_later(registration, jitter(RECHECK_NS));
 }
 
-void registration_refused(struct registration *registration, const struct failure *failure)
+void registration_refused(struct registration *registration, int step,
+                          const struct failure *failure)
 {
     unsigned level = registration->tries < REFUSED_MAX ? registration->tries++ : REFUSED_MAX;
 
     handle_background(registration->sd, failure);
-    if (registration->pending) {
+    if (step == STEP_DROP) {
         registration_answer(registration, failure);
         registration_retire(registration);
+        return;
+    }
+    if (registration->fresh) {
+        give_up(registration, failure);
+        return;
+    }
+    registration_answer(registration, failure);
+    if (registration->previous) {
+        /* Of an update, only its call is told: what was there still is. */
+        value_free(registration->value);
+        registration->value = registration->previous;
+        registration->previous = NULL;
+        claim_queue(registration, STEP_CLAIM);
         return;
     }
     registration_lost(registration, failure->code);
@@ -207,6 +246,60 @@ void registration_lost(struct registration *registration, int error)
         set_state(registration, LIBSD_LOST, error);
 }
 
+/* ---- what the application does ------------------------------------------ */
+
+void registration_change(struct registration *registration, struct value *value)
+{
+    const struct failure success = { 0 };
+    bool written = registration->state == LIBSD_REGISTERED && registration->step == STEP_NONE &&
+                   !registration->busy;
+
+    if (registration->previous)
+        value_free(registration->value);
+    else
+        registration->previous = registration->value;
+    registration->value = value;
+    if (registration->withheld && registration->hidden)
+        registration_answer(registration, &success);
+    else
+        claim_queue(registration, written ? STEP_SWAP : STEP_CLAIM);
+}
+
+void registration_hidden(struct registration *registration, int64_t store_revision)
+{
+    const struct failure success = { 0 };
+
+    registration->hidden = true;
+    registration->fresh = false;
+    set_state(registration,
+              registration->withheld & WITHHELD_PAUSED ? LIBSD_PAUSED : LIBSD_UNHEALTHY, 0);
+    registration_answer(registration, &success);
+    /* A put whose answer was lost may come through yet. */
+    if (store_revision) {
+        registration->mod_revision = store_revision;
+        keywatch_start(registration, store_revision);
+    }
+}
+
+void registration_withhold(struct registration *registration, enum withheld reason, bool withhold)
+{
+    const struct failure success = { 0 };
+    unsigned before = registration->withheld;
+
+    registration->withheld = withhold ? before | reason : before & ~(unsigned)reason;
+    if (registration->step == STEP_DROP)
+        return;
+    if (before == 0 && registration->withheld == 0) {
+        registration_answer(registration, &success);
+        return;
+    }
+    if (registration->withheld == 0)
+        registration->tries = 0;
+    claim_queue(registration, STEP_CLAIM); /* or whatever is due instead */
+    if (registration->withheld && registration->hidden)
+        registration_hidden(registration, 0);
+}
+
 /* ---- what others do to the key ------------------------------------------ */
 
 void registration_look(struct registration *registration)
@@ -224,9 +317,19 @@ void registration_key_changed(struct registration *registration, const struct re
     const libsd_kv *kv = &record->kv;
     bool ours = record->type == LIBSD_EVENT_PUT && group_owns(registration->sd, kv->lease);
 
-    /* Our own put is often seen before its answer. */
-    if (kv->mod_revision <= registration->mod_revision ||
-        (ours && kv->lease == registration->group->lease && same_value(registration, kv)))
+    if (kv->mod_revision <= registration->mod_revision)
+        return;
+    if (registration->withheld) {
+        if (ours && registration->hidden) {
+            registration->hidden = false;
+            claim_queue(registration, STEP_CLAIM);
+        }
+        return;
+    }
+    /* Our own put is often seen before its answer, and before the next one. */
+    if (ours && (registration->queued || registration->busy))
+        return;
+    if (ours && kv->lease == registration->group->lease && same_value(registration, kv))
         return;
     if (record->type == LIBSD_EVENT_PUT && kv->lease && !ours &&
         registration->state == LIBSD_REGISTERED)

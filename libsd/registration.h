@@ -10,6 +10,9 @@
  *   CONFLICTED ◀── lease gone or deadline passed ── LOST ─┘
  *     └── its key is gone ────────────────────────────────▶ claim
  *
+ *   any ── withheld: key deleted ──▶ PAUSED, UNHEALTHY ── no longer ──▶ claim
+ *   (new) ── refused, or in conflict with takeover = fail ──▶ FAILED: the end
+ *
  * A watch on the registration's own key notices at once what others do to it,
  * whatever the TTL.  All on the I/O thread but for delivering.
  */
@@ -25,32 +28,25 @@
 #include "loop.h"
 #include "queue.h"
 #include "stream.h"
-#include "wait.h"
+#include "util.h"
+#include "value.h"
 
 struct group;
+struct pending;
 
 /* What is to be done with the key. */
 enum step {
     STEP_NONE,
     STEP_CLAIM, /* put it if it does not exist, else read it */
     STEP_SWAP,  /* put it if it is still as it was read */
-    STEP_DROP   /* delete it if it is under our lease */
+    STEP_DROP,  /* delete it if it is under our lease; the registration ends */
+    STEP_HIDE   /* delete it if it is under our lease; the registration stays */
 };
 
-/* A libsd_register() or libsd_deregister() that waits. */
-struct pending {
-    struct waiter waiter; /* first */
-    struct task task;
-    struct timer timer;
-    struct libsd *sd;
-    int64_t deadline_ns;
-    unsigned left; /* registrations still to be answered for */
-    struct failure failure;
-    struct failure conflict; /* why a register still waits */
-    /* register: what to add; deregister: what to end. */
-    struct registration *registration;
-    char *service;
-    char *instance;
+/* Why a key is kept out of etcd. */
+enum withheld {
+    WITHHELD_PAUSED = 1,
+    WITHHELD_UNHEALTHY = 2
 };
 
 struct registration {
@@ -65,15 +61,19 @@ struct registration {
     char *instance;
     char *key;
     libsd_slice name; /* the same, for the registry */
-    char *value;
-    libsd_instance address;
     int ttl_s;
     int takeover;
     libsd_registration_callback *callback;
     void *callback_arg;
 
+    struct value *value;
+    struct value *previous; /* what etcd has, until the value is written; or NULL */
+
     int state; /* enum libsd_registration_state, 0 at first */
     int step;
+    bool fresh;           /* a refusal ends it: nobody was told yet that it stands */
+    unsigned withheld;    /* enum withheld, several at once */
+    bool hidden;          /* withheld, and no key of ours is in etcd */
     bool queued;          /* in the group's work */
     bool busy;            /* in its transaction */
     bool again;           /* something happened to the key meanwhile */
@@ -87,21 +87,31 @@ struct registration {
     struct service_watch *service_watch; /* keywatch.c; NULL: not watched yet */
     bool shares_watch;
     struct subscription subscription; /* else */
-    struct pending *pending;
+    struct pending *pending;          /* the call that waits for an answer */
 };
+
+TAILQ_HEAD(registrations, registration);
 
 /* claim.c tells what came out. */
 void registration_claimed(struct registration *registration, int64_t mod_revision,
                           int64_t store_revision);
 void registration_found(struct registration *registration, int step, const libsd_kv *kv,
                         int64_t store_revision);
-void registration_refused(struct registration *registration, const struct failure *failure);
+void registration_refused(struct registration *registration, int step,
+                          const struct failure *failure);
 void registration_dropped(struct registration *registration);
+/* store_revision 0: etcd was not asked. */
+void registration_hidden(struct registration *registration, int64_t store_revision);
 
 /* Not, or perhaps not, in etcd any more. */
 void registration_lost(struct registration *registration, int error);
 /* Claims again, at once or, if that happens too often, after a while. */
 void registration_mend(struct registration *registration);
+
+/* Writes another value, which is taken over. */
+void registration_change(struct registration *registration, struct value *value);
+/* Keeps the key out of etcd for a reason, or no longer for that reason. */
+void registration_withhold(struct registration *registration, enum withheld reason, bool withhold);
 
 /* Takes it out of everything. */
 void registration_retire(struct registration *registration);
@@ -110,8 +120,16 @@ void registration_retire(struct registration *registration);
 void registration_key_changed(struct registration *registration, const struct record *record);
 void registration_look(struct registration *registration);
 
-/* register.c: the registration under a key; NULL if there is none. */
+/* registry.c: one that is in no group yet; options are checked, and whole.
+ * instance NULL: a unique one.  NULL when out of memory. */
+struct registration *registration_new(struct libsd *sd, const char *service, const char *instance,
+                                      const char *address, int ttl_s,
+                                      const libsd_register_options *options);
+
+/* The registration under a key; NULL if there is none. */
 struct registration *registry_find(struct libsd *sd, libsd_slice key);
+/* Returns false when out of memory. */
+bool registry_add(struct registration *registration);
 /* The key is free for another registration of the handle. */
 void registry_remove(struct registration *registration);
 
