@@ -38,10 +38,11 @@ UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
 	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c)
 TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,_lease.c _watch.c auth.c cluster.c connect.c \
-	cost.c enlist.c etcd.c follow.c gateway.c hostile.c kv.c mirror.c proxy.c register.c \
-	register_change.c register_conflicts.c register_losses.c register_many.c scene.c \
-	tests/unit/attack_help.c tests/unit/table_help.c tls.c users.c watch.c)
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,auth.c cluster.c connect.c follow.c hostile.c kv.c tls.c watch.c) \
+	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
+	$(addprefix tests/integration/libsd/test_register,.c _change.c _conflicts.c _losses.c _many.c)
+TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
+	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)
