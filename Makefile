@@ -21,10 +21,10 @@ sbindir = $(exec_prefix)/sbin
 
 TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
 TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
-LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c conf.c endpoint.c error.c follow.c group.c \
-	grpc_error.c handle.c http.c instance.c json.c keywatch.c kv.c lease.c lines.c loop.c manage.c message.c \
-	options.c pending.c queue.c register.c registration.c registry.c stream.c subscription.c util.c value.c wait.c \
-	watch.c)
+LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c conf.c endpoint.c \
+	error.c follow.c group.c grpc_error.c handle.c http.c instance.c json.c keeper.c keywatch.c kv.c lease.c \
+	lines.c loop.c manage.c message.c options.c pending.c queue.c register.c registration.c \
+	registry.c stream.c subscription.c util.c value.c wait.c watch.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-etcd.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
