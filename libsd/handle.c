@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "contest.h"
 #include "internal.h"
 
 /* Below the 2 seconds that libsd_close() promises. */
@@ -47,11 +48,13 @@ static void close_task(struct task *task)
     asked_end(sd);
     sd->close_timer.fire = close_timeout;
     timer_start(&sd->loop, &sd->close_timer, CLOSE_MS * MS);
+    contests_end(sd, CLOSE_MS);
     groups_end(sd, CLOSE_MS);
 }
 
 static void destroy(struct libsd *sd)
 {
+    contests_free(sd);
     groups_free(sd);
     stream_free(sd);
     auth_free(sd);

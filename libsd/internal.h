@@ -39,13 +39,14 @@ struct libsd {
     LIST_HEAD(, call) asked; /* by threads that wait for the answer */
     LIST_HEAD(, libsd_watch) watches;
     LIST_HEAD(, group) groups;
+    LIST_HEAD(, libsd_mutex) contests;
     void *registry;      /* registrations by key; see tsearch(3) */
     void *services;      /* struct service_watch by prefix */
     unsigned page_limit; /* keys per page of a list */
 
     struct task close_task;
     struct timer close_timer;
-    unsigned closing; /* groups whose leases are still being revoked */
+    unsigned closing; /* groups and locks whose leases are still being revoked */
 
     pthread_mutex_t detail_mutex;
     char detail[sizeof((struct failure *)0)->text]; /* of background work */

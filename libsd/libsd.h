@@ -421,5 +421,6 @@ LIBSD_API int libsd_instance_parse(const char *format, libsd_slice value, libsd_
 #endif
 
 #include "libsd-etcd.h"
+#include "libsd-lock.h"
 
 #endif
