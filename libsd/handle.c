@@ -13,6 +13,7 @@
 
 #include "contest.h"
 #include "internal.h"
+#include "observe.h"
 
 /* Below the 2 seconds that libsd_close() promises. */
 #define CLOSE_MS   1700
@@ -45,6 +46,7 @@ static void close_task(struct task *task)
     struct libsd *sd = container_of(task, struct libsd, close_task);
 
     watches_end(sd);
+    observers_end(sd);
     asked_end(sd);
     sd->close_timer.fire = close_timeout;
     timer_start(&sd->loop, &sd->close_timer, CLOSE_MS * MS);

@@ -40,6 +40,7 @@ struct libsd {
     LIST_HEAD(, libsd_watch) watches;
     LIST_HEAD(, group) groups;
     LIST_HEAD(, libsd_mutex) contests;
+    LIST_HEAD(, libsd_observer) observers;
     void *registry;      /* registrations by key; see tsearch(3) */
     void *services;      /* struct service_watch by prefix */
     unsigned page_limit; /* keys per page of a list */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libsd: distributed locks.
+ * libsd: distributed locks and leader election.
  *
  * Part of libsd.h, which includes it and says what holds for all functions:
  * return values, threads, callbacks, fork.
@@ -17,7 +17,8 @@
  * each of the others waits for the end of the key before its own, by a watch.
  * That is the layout of etcd's own locks and elections: a lock of libsd, of
  * `etcdctl lock`, of Go's clientv3/concurrency and of etcd's Lock service
- * exclude each other.  Names are used as they are, without the handle's prefix.  "a" and "a/b" should not both be
+ * exclude each other, and so do the leaders of elections.  Names are used as
+ * they are, without the handle's prefix.  "a" and "a/b" should not both be
  * names: the keys of the second count for the first, too, as with etcd's own.
  * Two locks of one name exclude each other in one process and handle as well.
  *
@@ -148,6 +149,64 @@ LIBSD_API int libsd_unlock(libsd_mutex *mutex, int timeout_ms);
  * of the lock is waited for, unless the call is made from inside it.  NULL is
  * allowed. */
 LIBSD_API void libsd_lock_close(libsd_mutex *mutex);
+
+/* ---- leader election (etcd v3 concurrency, Election) ------------------- */
+
+/* A candidacy is a lock whose key has a value, by which the others know the
+ * leader: HELD means elected.  All functions for locks take it. */
+typedef libsd_mutex libsd_leadership;
+
+/* Waits until elected.
+ * name: of the election; value: what others are to know, at most 1 MiB.
+ * All else as libsd_lock(). */
+LIBSD_API int libsd_campaign(libsd *sd, const char *name, libsd_slice value, int ttl_s,
+                             int timeout_ms, libsd_leadership **leadership);
+
+/* Begins to wait for being elected.  All else as libsd_lock_start(). */
+LIBSD_API int libsd_campaign_start(libsd *sd, const char *name, libsd_slice value,
+                                   const libsd_lock_options *options, libsd_lock_callback *callback,
+                                   void *arg, libsd_leadership **leadership);
+
+/* Changes the leader's value without another election.
+ * timeout_ms: 0 for the handle's timeout-ms.
+ * Returns 0; LIBSD_ECONFLICT (not the leader, or no longer); LIBSD_EINVAL; or
+ * an error as of libsd_put().  After LIBSD_ETIMEDOUT it may have happened. */
+LIBSD_API int libsd_proclaim(libsd_leadership *leadership, libsd_slice value, int timeout_ms);
+
+/* Ends a leadership or candidacy: libsd_unlock() by its name in elections. */
+LIBSD_API int libsd_resign(libsd_leadership *leadership, int timeout_ms);
+
+/* Reads who leads.
+ * kvs: receives a list of one, the leader's key; free it with libsd_kvs_free().
+ * Returns 0 or LIBSD_ENOTFOUND (nobody does), or an error; *kvs is NULL then. */
+LIBSD_API int libsd_leader(libsd *sd, const char *name, libsd_kvs **kvs, int timeout_ms);
+
+typedef struct libsd_observer libsd_observer;
+
+enum libsd_leader_state {
+    LIBSD_LEADER_ELECTED = 1, /* leader leads; or the value is new */
+    LIBSD_LEADER_NONE = 2,    /* nobody leads */
+    LIBSD_LEADER_UNKNOWN = 3  /* etcd is out of sight; error says why */
+};
+
+/* Told of the present leader and of each change.  leader: its key and value,
+ * valid during the call; NULL unless ELECTED.  Another create_revision means
+ * another leader, the same one another value. */
+typedef void libsd_observer_callback(int state, const libsd_kv *leader, int error, void *arg);
+
+/* Follows who leads, for ever and over outages: what happened meanwhile is
+ * told afterwards, in order, or, if etcd has compacted it, the present state.
+ * UNKNOWN is followed by ELECTED or NONE when etcd is in sight again.
+ * observer: receives the observer; end it with libsd_observe_close().
+ * Returns 0 at once, before any connection, LIBSD_EINVAL, LIBSD_ENOMEM,
+ * LIBSD_ECLOSED or LIBSD_EFORKED. */
+LIBSD_API int libsd_observe(libsd *sd, const char *name, libsd_observer_callback *callback,
+                            void *arg, libsd_observer **observer);
+
+/* Ends an observer.  No callback of it runs after the call returns; a running
+ * one is waited for, unless the call is made from inside it.  NULL is
+ * allowed. */
+LIBSD_API void libsd_observe_close(libsd_observer *observer);
 
 #ifdef __cplusplus
 }
