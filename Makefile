@@ -31,13 +31,13 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 	mirror.c model.c model_index.c publish.c watcher.c zone.c)
 
 # One program per file; what several of them need is in TEST_SUPPORT.
-# TSAN_TESTS are those of the unit tests in which threads matter; Criterion
+# TSAN_TESTS are those of the tests in which threads matter most; Criterion
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
 UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
 	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c)
-TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c
+TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,election.c lock.c)
 INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,auth.c cluster.c connect.c election.c follow.c hostile.c kv.c lock.c tls.c watch.c) \
 	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
 	$(addprefix tests/integration/libsd/test_register,.c _change.c _conflicts.c _losses.c _many.c)
