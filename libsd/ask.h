@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A call to etcd that blocks the application's thread.
+ * A request to etcd that blocks the application's thread.
  */
 #ifndef LIBSD_ASK_H
 #define LIBSD_ASK_H
 
-#include "buffer.h"
-#include "libsd.h"
-#include "message.h"
+#include "plan.h"
 
 struct question {
     const char *path;
@@ -15,10 +13,12 @@ struct question {
     unsigned flags;      /* enum call_flags */
     int timeout_ms;      /* as the application gave it, not negative */
     bool big_answer;
-    bool keepalive; /* its answer is a stream's */
-    /* Not NULL: receives the place of a good answer, as call.h leaves it. */
-    struct failure *place;
+    size_t only; /* as in struct call */
 };
+
+/* Asks; text receives the answer if there is one. */
+void ask_text(libsd *sd, const struct question *question, struct buffer *text,
+              struct outcome *outcome);
 
 /* Asks and reads the answer; text is what the answer points into.  On failure
  * the detail is remembered, and error, unless NULL, says what etcd said.  Free

@@ -10,7 +10,7 @@
  *
  * A failed or timed-out write may have been done.  Most of our writes are
  * guarded and can be repeated; those that can't carry CALL_WRITE and are only
- * repeated when etcd surely did not see them.
+ * repeated when etcd surely did not act on them.
  */
 #include "call.h"
 
@@ -57,7 +57,8 @@ static void retry(struct call *call)
         timer_start(&call->sd->loop, timer, 0);
     else
         timer_retry(&call->sd->loop, timer, &call->backoff, &call->failure);
-    if ((call->flags & CALL_ONCE) || (call->deadline_ns && timer->due_ns >= call->deadline_ns)) {
+    if ((call->flags & CALL_ONCE) || call->only ||
+        (call->deadline_ns && timer->due_ns >= call->deadline_ns)) {
         timer_stop(timer);
         finish(call, NULL);
     }
@@ -66,7 +67,7 @@ static void retry(struct call *call)
 /* Trying again at this endpoint is no use; at another one it may be. */
 static void refused(struct call *call)
 {
-    if (++call->refusals < call->sd->endpoints.count)
+    if (!call->only && ++call->refusals < call->sd->endpoints.count)
         retry(call);
     else
         finish(call, NULL);
@@ -75,6 +76,7 @@ static void refused(struct call *call)
 /* The request may have been executed. */
 static void uncertain(struct call *call)
 {
+    call->unsure = true;
     if (call->flags & CALL_WRITE) {
         call->failure.code = LIBSD_ETIMEDOUT;
         endpoints_failed(&call->sd->endpoints, call->endpoint);
@@ -98,12 +100,33 @@ static bool renew_token(struct call *call)
     return true;
 }
 
+/* Some versions answer a bad token by closing (etcd issue 15256).  A write can't
+ * be repeated for that; the next one has a new token. */
+static bool closed_for_token(struct call *call, CURLcode result)
+{
+    if (result != CURLE_GOT_NOTHING && result != CURLE_SEND_FAIL_REWIND)
+        return false;
+    if (!(call->flags & CALL_WRITE))
+        return renew_token(call);
+    if (*call->sd->options.user)
+        auth_refused(call->sd, call->token);
+    return false;
+}
+
+/* The connection ended, or time did, before the request was out. */
+static void not_sent(struct call *call)
+{
+    call->failure.code = LIBSD_EUNAVAILABLE;
+    retry(call);
+}
+
 static void transport_failed(struct call *call, CURLcode result)
 {
     struct transfer *transfer = &call->transfer;
     const char *url = call->sd->endpoints.urls[call->endpoint];
 
     if (transfer->too_big) {
+        call->unsure = true;
         failure_set(&call->failure, LIBSD_ETOOBIG, "%s: answer above %zu bytes", url,
                     HTTP_ANSWER_MAX);
         finish(call, NULL);
@@ -120,8 +143,9 @@ static void transport_failed(struct call *call, CURLcode result)
         retry(call);
         break;
     case HTTP_UNKNOWN:
-        /* Some versions answer a bad token by closing (etcd issue 15256). */
-        if (result != CURLE_GOT_NOTHING || !renew_token(call))
+        if (transfer_is_unsent(transfer))
+            not_sent(call);
+        else if (!closed_for_token(call, result))
             uncertain(call);
         break;
     case HTTP_CONFIG:
@@ -142,7 +166,7 @@ static void etcd_failed(struct call *call, long status)
         return;
     if (!grpc_error_is_transient(&call->error))
         finish(call, NULL);
-    else if (strstr(call->error.text, "no leader"))
+    else if (strstr(call->error.text, "no leader") || strstr(call->error.text, "too many requests"))
         retry(call); /* we asked for a leader: refused before it was looked at */
     else
         uncertain(call);
@@ -159,7 +183,7 @@ static void http_failed(struct call *call, long status, const struct buffer *tex
     }
     http_refusal(&call->failure, url, call->api, call->path, status,
                  libsd_bytes(text->data, text->size));
-    if (call->failure.code == LIBSD_EUNAVAILABLE)
+    if (call->failure.code == LIBSD_EUNAVAILABLE || (status == 200 && (call->flags & CALL_WRITE)))
         uncertain(call);
     else
         refused(call);
@@ -217,14 +241,16 @@ static void attempt(struct call *call)
 {
     struct libsd *sd = call->sd;
     int64_t left_ns = call->deadline_ns - now_ns();
+    size_t endpoint = call->only ? call->only - 1 : sd->endpoints.current;
     struct http_request request = {
         .options = &sd->options,
-        .url = sd->endpoints.urls[sd->endpoints.current],
+        .url = sd->endpoints.urls[endpoint],
         .api = sd->endpoints.api,
         .path = call->path,
         .needs_leader = !(call->flags & CALL_SERIALIZABLE),
         .timeout_ms = attempt_timeout_ms(call, left_ns),
         .idle_ms = call->idle_ms,
+        .once = call->flags & (CALL_WRITE | CALL_COUNTED),
         .body = call->body.data,
         .body_size = call->body.size,
     };
@@ -241,7 +267,7 @@ static void attempt(struct call *call)
         request.token = sd->auth.token;
         call->token = sd->auth.serial;
     }
-    call->endpoint = sd->endpoints.current;
+    call->endpoint = endpoint;
     call->api = sd->endpoints.api;
     call->sent_ns = now_ns();
     call->transfer.done = transfer_done;
@@ -270,6 +296,7 @@ void call_start(struct call *call)
 {
     call->active = true;
     call->renewed = false;
+    call->unsure = false;
     call->attempts = 0;
     call->backoff = (struct backoff){ 0 };
     call->refusals = 0;

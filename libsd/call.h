@@ -20,7 +20,8 @@ enum call_flags {
     CALL_WRITE = 1,        /* not to be repeated once etcd may have seen it */
     CALL_ONCE = 2,         /* one attempt only: the caller has its own back-off */
     CALL_SERIALIZABLE = 4, /* a member without a leader may answer */
-    CALL_NO_TOKEN = 8      /* the call that asks for the token */
+    CALL_NO_TOKEN = 8,     /* the call that asks for the token */
+    CALL_COUNTED = 16      /* repeated, but then `unsure` must say so */
 };
 
 /* A place in the queue for a token; see auth.h. */
@@ -37,6 +38,7 @@ struct call {
     struct buffer body; /* freed by the call's end */
     unsigned flags;
     int64_t deadline_ns; /* 0: none */
+    size_t only;         /* not 0: at endpoint only - 1, and once */
     int attempt_ms;      /* most time for one attempt; 0: CALL_ATTEMPT_MS */
     int idle_ms;         /* not 0: one attempt may take all the time, but not so long
                      * without a byte: for big answers */
@@ -46,6 +48,8 @@ struct call {
     void (*done)(struct call *call, struct buffer *answer);
     struct failure failure;
     struct grpc_error error; /* what etcd said, code 0 if nothing */
+    bool unsure;             /* an attempt may have been executed, though no answer came; with
+                  * CALL_WRITE or CALL_COUNTED this is exact */
     int64_t sent_ns;         /* when the last attempt began */
 
     LIST_ENTRY(call) link; /* the starter's */

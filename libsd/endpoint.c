@@ -109,6 +109,19 @@ out:
     return rc;
 }
 
+int endpoints_find(const struct endpoints *endpoints, const char *text)
+{
+    int rc;
+    char *url = normalize(text, &rc);
+    int found = -1;
+
+    for (size_t i = 0; rc == 0 && i < endpoints->count && found < 0; i++)
+        if (strcmp(url, endpoints->urls[i]) == 0)
+            found = (int)i;
+    free(url);
+    return found;
+}
+
 int endpoints_check(const char *text)
 {
     struct endpoints endpoints;

@@ -19,6 +19,9 @@ int endpoints_check(const char *text);
 
 /* Parses text and starts at a random one, so that many clients spread. */
 int endpoints_init(struct endpoints *endpoints, const char *text);
+
+/* Number of the endpoint that text, one URL, stands for, or -1. */
+int endpoints_find(const struct endpoints *endpoints, const char *text);
 void endpoints_free(struct endpoints *endpoints);
 
 /* The endpoint number index failed: those who come now ask the next one. */

@@ -56,6 +56,8 @@ const char *libsd_strerror(int code)
         return "etcd refused the request";
     case LIBSD_EDEADLOCK:
         return "blocking call inside a callback";
+    case LIBSD_EUNKNOWN:
+        return "write may or may not have happened";
     default:
         return "unknown error";
     }

@@ -2,9 +2,10 @@
  *
  * Opening and closing a handle.
  *
- * Closing: no more callbacks begin; the I/O thread ends watches and waiting
- * calls, revokes the leases, which deletes their keys, and stops when that is
- * answered or CLOSE_MS are over.
+ * Closing: no more callbacks begin; the I/O thread ends watches, requests and
+ * waiting calls, revokes the leases, which deletes their keys, and stops when
+ * that is answered or CLOSE_MS are over.  Who was not told of a request is told
+ * then, by the thread that closes.
  */
 #include "handle.h"
 
@@ -48,6 +49,7 @@ static void close_task(struct task *task)
     watches_end(sd);
     observers_end(sd);
     asked_end(sd);
+    requests_stop(sd);
     sd->close_timer.fire = close_timeout;
     timer_start(&sd->loop, &sd->close_timer, CLOSE_MS * MS);
     contests_end(sd, CLOSE_MS);
@@ -62,6 +64,7 @@ static void destroy(struct libsd *sd)
     auth_free(sd);
     loop_free(&sd->loop);
     queue_free(&sd->queue);
+    requests_free(&sd->requests);
     endpoints_free(&sd->endpoints);
     options_clear(&sd->options);
     pthread_mutex_destroy(&sd->detail_mutex);
@@ -85,6 +88,7 @@ int libsd_open(libsd **handle, const libsd_options *options)
     sd->serial = atomic_fetch_add(&serials, 1) + 1;
     sd->page_limit = PAGE_LIMIT;
     sd->close_task.run = close_task;
+    requests_init(&sd->requests);
     pthread_mutex_init(&sd->detail_mutex, NULL);
     rc = options_resolve(&sd->options, options);
     if (rc < 0)
@@ -113,6 +117,7 @@ fail_queue:
 fail_endpoints:
     options_clear(&sd->options);
 fail_options:
+    requests_free(&sd->requests);
     pthread_mutex_destroy(&sd->detail_mutex);
     free(sd);
     return rc;
@@ -123,6 +128,7 @@ void handle_end(libsd *sd)
     queue_stop(sd);
     loop_post_last(&sd->loop, &sd->close_task);
     loop_join(&sd->loop);
+    requests_end(sd);
     destroy(sd);
 }
 

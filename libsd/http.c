@@ -193,6 +193,47 @@ static int prepare(struct loop *loop, struct transfer *transfer, const struct ht
     return 0;
 }
 
+/* curl sends a POST again when a connection that it used before ends without an
+ * answer, even if the server has read it all.  A body that it can't wind back
+ * keeps it from that: CURLE_SEND_FAIL_REWIND. */
+static size_t read_once(char *to, size_t size, size_t count, void *arg)
+{
+    struct transfer *transfer = arg;
+
+    size *= count;
+    if (size > transfer->unsent_size)
+        size = transfer->unsent_size;
+    memcpy(to, transfer->unsent, size);
+    transfer->unsent += size;
+    transfer->unsent_size -= size;
+    return size;
+}
+
+static int refuse_rewind(void *arg, curl_off_t offset, int origin)
+{
+    (void)arg;
+    (void)offset;
+    (void)origin;
+    return CURL_SEEKFUNC_FAIL;
+}
+
+static void set_body(struct transfer *transfer, const struct http_request *request)
+{
+    CURL *easy = transfer->easy;
+
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+    transfer->unsent_size = 0;
+    if (!request->once) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+        return;
+    }
+    transfer->unsent = request->body;
+    transfer->unsent_size = request->body_size;
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_once);
+    curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, refuse_rewind);
+}
+
 static int begin(struct transfer *transfer, int rc)
 {
     if (rc == 0) {
@@ -214,8 +255,7 @@ int transfer_start(struct loop *loop, struct transfer *transfer, const struct ht
 
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, gather);
         curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+        set_body(transfer, request);
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
         if (request->idle_ms) {
             curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);

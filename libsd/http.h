@@ -29,6 +29,9 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
     struct buffer answer;
     bool too_big;
+    /* A body that is sent once only: the rest of it. */
+    const char *unsent;
+    size_t unsent_size;
     /* Called on the I/O thread at the end; the transfer is idle again then,
      * its answer the callee's. */
     void (*done)(struct transfer *transfer, CURLcode result, long status);
@@ -43,6 +46,7 @@ struct http_request {
     bool needs_leader; /* let a member without a leader refuse at once */
     int timeout_ms;    /* of everything; 0: none */
     int idle_ms;       /* longest time without a byte; 0: no such limit */
+    bool once;         /* curl must not send it again by itself */
     const char *body;  /* must live until the end */
     size_t body_size;
 };
@@ -65,6 +69,13 @@ int transfer_start_stream(struct loop *loop, struct transfer *transfer,
  * out of its poll set, but goes on waiting for the upload: done would come with
  * the next thing that is sent. */
 bool transfer_is_over(const struct transfer *transfer);
+
+/* Whether etcd can't have acted on a request that is sent once: its end was not
+ * handed to curl. */
+static inline bool transfer_is_unsent(const struct transfer *transfer)
+{
+    return transfer->unsent_size > 0;
+}
 
 /* Ends it without a call of done; closes the connection if an answer was on its
  * way.  Idle is allowed. */

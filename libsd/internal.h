@@ -2,8 +2,8 @@
  *
  * The handle.
  *
- * Who touches what: options, pid and serial never change.  loop and queue have
- * their own locks.  Everything else belongs to the I/O thread.
+ * Who touches what: options, pid and serial never change, nor do the URLs of
+ * endpoints.  loop, queue and requests have their own locks.  Everything else belongs to the I/O thread.
  */
 #ifndef LIBSD_INTERNAL_H
 #define LIBSD_INTERNAL_H
@@ -22,6 +22,7 @@
 #include "loop.h"
 #include "options.h"
 #include "queue.h"
+#include "request.h"
 #include "stream.h"
 #include "util.h"
 #include "watch.h"
@@ -37,6 +38,7 @@ struct libsd {
     struct auth auth;
     struct stream stream;
     LIST_HEAD(, call) asked; /* by threads that wait for the answer */
+    struct requests requests;
     LIST_HEAD(, libsd_watch) watches;
     LIST_HEAD(, group) groups;
     LIST_HEAD(, libsd_mutex) contests;

@@ -1,309 +1,182 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Keys and values: etcd's KV service, one blocking call each.
+ * Keys and values, one blocking call each: the common uses of operations.
  */
-#include <stdlib.h>
-
-#include "ask.h"
 #include "internal.h"
-#include "kvs.h"
+#include "reply.h"
 
-/* etcd refuses keys and values above 1.5 MiB; refusing what is far above here
- * spares the encoding. */
-#define BYTES_MAX ((size_t)8 << 20)
-
-static bool is_slice(libsd_slice slice)
+/* Executes a write; revision NULL or receives the store's. */
+static int write_key(libsd *sd, const libsd_op *op, int64_t *revision, int timeout_ms)
 {
-    return (slice.data || slice.size == 0) && slice.size <= BYTES_MAX;
-}
+    libsd_reply *reply;
+    int rc = libsd_execute(sd, op, timeout_ms, &reply);
 
-static bool is_key(libsd_slice key)
-{
-    return is_slice(key) && key.size > 0;
+    if (rc == 0 && revision)
+        *revision = reply->revision;
+    libsd_reply_free(reply);
+    return rc;
 }
 
 int libsd_put(libsd *sd, libsd_slice key, libsd_slice value, int64_t lease, int64_t *revision,
               int timeout_ms)
 {
-    struct buffer body = { 0 };
-    struct buffer text;
-    struct answer answer;
-    struct question question = {
-        .path = "/kv/put",
-        .body = &body,
-        .flags = CALL_WRITE,
-        .timeout_ms = timeout_ms,
-    };
-    int rc = handle_check_blocking(sd);
+    const libsd_op op = libsd_op_put(key, value, lease, 0);
 
-    if (rc < 0)
-        return rc;
-    if (!is_key(key) || !is_slice(value) || timeout_ms < 0)
-        return LIBSD_EINVAL;
-    buffer_text(&body, "{");
-    message_key(&body, key, false);
-    buffer_text(&body, ",\"value\":");
-    buffer_base64(&body, value);
-    if (lease)
-        buffer_format(&body, ",\"lease\":\"%lld\"", (long long)lease);
-    buffer_text(&body, "}");
-    rc = ask(sd, &question, &text, &answer, NULL);
-    if (rc == 0 && revision)
-        *revision = answer.header.revision;
-    records_free(&answer.records);
-    buffer_free(&text);
-    return rc;
+    return write_key(sd, &op, revision, timeout_ms);
 }
 
-/* ---- lists -------------------------------------------------------------- */
-
-/* Takes a page's records and text over.  The answer is untouched on failure. */
-static int kvs_append(struct libsd_kvs *kvs, struct answer *answer, struct buffer *text)
+int libsd_create(libsd *sd, libsd_slice key, libsd_slice value, int64_t lease, int64_t *revision,
+                 int timeout_ms)
 {
-    struct buffer *texts = reallocarray(kvs->texts, kvs->text_count + 1, sizeof *texts);
-    size_t count = kvs->records.count + answer->records.count;
-    struct record *list;
+    const libsd_op op = libsd_op_create(key, value, lease);
 
-    if (!texts)
-        return LIBSD_ENOMEM;
-    kvs->texts = texts;
-    if (kvs->records.count == 0) {
-        records_free(&kvs->records);
-        kvs->records = answer->records;
-        answer->records = (struct records){ 0 };
-    } else if (answer->records.count) {
-        if (count > kvs->records.capacity) {
-            list = reallocarray(kvs->records.list, count + count / 2, sizeof *list);
-            if (!list)
-                return LIBSD_ENOMEM;
-            kvs->records.list = list;
-            kvs->records.capacity = count + count / 2;
-        }
-        memcpy(kvs->records.list + kvs->records.count, answer->records.list,
-               answer->records.count * sizeof *answer->records.list);
-        kvs->records.count = count;
-    }
-    texts[kvs->text_count++] = *text;
-    *text = (struct buffer){ 0 };
-    return 0;
+    return write_key(sd, &op, revision, timeout_ms);
 }
 
-size_t libsd_kvs_count(const libsd_kvs *kvs)
+int libsd_replace(libsd *sd, libsd_slice key, libsd_slice value, int64_t lease, int64_t *revision,
+                  int timeout_ms)
 {
-    return kvs ? kvs->records.count : 0;
+    const libsd_op op = libsd_op_replace(key, value, lease);
+
+    return write_key(sd, &op, revision, timeout_ms);
 }
 
-const libsd_kv *libsd_kvs_at(const libsd_kvs *kvs, size_t i)
+int libsd_compare_and_swap(libsd *sd, libsd_slice key, libsd_slice expected, libsd_slice value,
+                           int64_t lease, int64_t *revision, int timeout_ms)
 {
-    return kvs && i < kvs->records.count ? &kvs->records.list[i].kv : NULL;
+    const libsd_op op = libsd_op_swap(key, expected, value, lease);
+
+    return write_key(sd, &op, revision, timeout_ms);
 }
 
-int64_t libsd_kvs_revision(const libsd_kvs *kvs)
+/* A mod_revision of 0 would mean "by value" in an operation. */
+int libsd_compare_and_swap_revision(libsd *sd, libsd_slice key, int64_t mod_revision,
+                                    libsd_slice value, int64_t lease, int64_t *revision,
+                                    int timeout_ms)
 {
-    return kvs ? kvs->revision : 0;
+    const libsd_op op = libsd_op_swap_revision(key, mod_revision, value, lease);
+
+    return mod_revision > 0 ? write_key(sd, &op, revision, timeout_ms) : LIBSD_EINVAL;
 }
 
-void libsd_kvs_free(libsd_kvs *kvs)
+int libsd_compare_and_delete(libsd *sd, libsd_slice key, libsd_slice expected, int timeout_ms)
 {
-    if (!kvs)
-        return;
-    for (size_t i = 0; i < kvs->text_count; i++)
-        buffer_free(&kvs->texts[i]);
-    free(kvs->texts);
-    records_free(&kvs->records);
-    free(kvs);
+    const libsd_op op = libsd_op_remove(key, expected);
+
+    return write_key(sd, &op, NULL, timeout_ms);
 }
 
-/* One page of a list. */
-struct page {
-    libsd_slice prefix;
-    bool is_prefix;
-    int flags;
-    int timeout_ms;
-    unsigned limit;
-    int64_t revision; /* 0: the newest */
-    struct buffer *from;
-};
-
-static int ask_page(libsd *sd, const struct page *page, struct buffer *text, struct answer *answer)
+int libsd_compare_and_delete_revision(libsd *sd, libsd_slice key, int64_t mod_revision,
+                                      int timeout_ms)
 {
-    struct buffer body = { 0 };
-    struct failure failure = { 0 };
-    struct question question = {
-        .path = "/kv/range",
-        .body = &body,
-        .flags = page->flags & LIBSD_SERIALIZABLE ? CALL_SERIALIZABLE : 0,
-        .timeout_ms = page->timeout_ms,
-        .big_answer = page->is_prefix,
-        .place = &failure,
-    };
+    const libsd_op op = libsd_op_remove_revision(key, mod_revision);
+
+    return mod_revision > 0 ? write_key(sd, &op, NULL, timeout_ms) : LIBSD_EINVAL;
+}
+
+/* ---- reading ------------------------------------------------------------ */
+
+static int read_keys(libsd *sd, const libsd_op *op, libsd_kvs **kvs, int timeout_ms)
+{
+    libsd_reply *reply;
     int rc;
 
-    buffer_text(&body, "{");
-    message_range(&body, libsd_bytes(page->from->data, page->from->size), page->prefix,
-                  page->is_prefix);
-    if (page->limit)
-        buffer_format(&body, ",\"limit\":\"%u\"", page->limit);
-    if (page->revision)
-        buffer_format(&body, ",\"revision\":\"%lld\"", (long long)page->revision);
-    if (page->flags & LIBSD_KEYS_ONLY)
-        buffer_text(&body, ",\"keys_only\":true");
-    if (page->flags & LIBSD_SERIALIZABLE)
-        buffer_text(&body, ",\"serializable\":true");
-    buffer_text(&body, "}");
-    body.failed |= page->from->failed;
-    rc = ask(sd, &question, text, answer, NULL);
-    if (rc == 0 && page_check(answer, libsd_bytes(page->from->data, page->from->size), page->prefix,
-                              page->is_prefix, &failure) < 0)
-        rc = handle_fail(sd, &failure);
-    return rc;
-}
-
-/* Reads pages into kvs until there are no more. */
-static int read_pages(libsd *sd, struct page *page, struct libsd_kvs *kvs)
-{
-    bool more = true;
-    int rc = 0;
-
-    while (rc == 0 && more) {
-        struct buffer text;
-        struct answer answer;
-
-        rc = ask_page(sd, page, &text, &answer);
-        if (rc == LIBSD_ETOOBIG && page->limit > 1) {
-            page->limit /= 2;
-            rc = 0;
-            records_free(&answer.records);
-            buffer_free(&text);
-            continue;
-        }
-        if (rc == 0) {
-            more = answer.more;
-            if (!page->revision)
-                page->revision = kvs->revision = answer.header.revision;
-            rc = kvs_append(kvs, &answer, &text);
-        }
-        records_free(&answer.records);
-        buffer_free(&text);
-        if (rc == 0 && more) {
-            libsd_slice last = kvs->records.list[kvs->records.count - 1].kv.key;
-
-            page->from->size = 0;
-            buffer_add(page->from, last.data, last.size);
-            buffer_add(page->from, "", 1);
-        }
-    }
-    return rc;
-}
-
-/* A long list may be overtaken by a compaction; it is begun anew so often. */
-#define LIST_TRIES 3
-
-static int read_list(libsd *sd, const struct page *wanted, libsd_kvs **kvs)
-{
-    int rc = LIBSD_ECOMPACTED;
-
+    if (!kvs)
+        return LIBSD_EINVAL;
     *kvs = NULL;
-    for (int i = 0; i < LIST_TRIES && rc == LIBSD_ECOMPACTED; i++) {
-        struct libsd_kvs *list = calloc(1, sizeof *list);
-        struct buffer from = { 0 };
-        struct page page = *wanted;
-
-        if (!list)
-            return LIBSD_ENOMEM;
-        page.from = &from;
-        buffer_add(&from, page.prefix.data, page.prefix.size);
-        rc = read_pages(sd, &page, list);
-        buffer_free(&from);
-        if (rc == 0)
-            *kvs = list;
-        else
-            libsd_kvs_free(list);
+    rc = libsd_execute(sd, op, timeout_ms, &reply);
+    if (rc == 0) {
+        *kvs = reply_take_kvs(container_of(reply, struct reply, public));
+        rc = *kvs ? 0 : LIBSD_ENOMEM;
     }
+    libsd_reply_free(reply);
     return rc;
 }
 
 int libsd_get(libsd *sd, libsd_slice key, libsd_kvs **kvs, int timeout_ms)
 {
-    struct page page = { .prefix = key, .timeout_ms = timeout_ms };
-    int rc = handle_check_blocking(sd);
+    const libsd_op op = libsd_op_get(key);
 
-    if (rc < 0)
-        return rc;
-    if (!is_key(key) || !kvs || timeout_ms < 0)
-        return LIBSD_EINVAL;
-    rc = read_list(sd, &page, kvs);
-    if (rc == 0 && libsd_kvs_count(*kvs) == 0) {
-        libsd_kvs_free(*kvs);
-        *kvs = NULL;
-        rc = LIBSD_ENOTFOUND;
-    }
-    return rc;
+    return read_keys(sd, &op, kvs, timeout_ms);
 }
 
 int libsd_list(libsd *sd, libsd_slice prefix, int flags, libsd_kvs **kvs, int timeout_ms)
 {
-    struct page page = {
-        .prefix = prefix,
-        .is_prefix = true,
-        .flags = flags,
-        .timeout_ms = timeout_ms,
-    };
-    int rc = handle_check_blocking(sd);
+    const libsd_op op = libsd_op_list(prefix, flags);
 
-    if (rc < 0)
-        return rc;
-    if (!is_slice(prefix) || !kvs || (flags & ~(LIBSD_KEYS_ONLY | LIBSD_SERIALIZABLE)) ||
-        timeout_ms < 0)
+    if (flags & ~(LIBSD_KEYS_ONLY | LIBSD_SERIALIZABLE))
         return LIBSD_EINVAL;
-    page.limit = sd->page_limit;
-    return read_list(sd, &page, kvs);
+    return read_keys(sd, &op, kvs, timeout_ms);
+}
+
+int libsd_keys(libsd *sd, libsd_slice prefix, libsd_kvs **kvs, int timeout_ms)
+{
+    return libsd_list(sd, prefix, LIBSD_KEYS_ONLY, kvs, timeout_ms);
 }
 
 /* ---- deleting ----------------------------------------------------------- */
 
-static int delete_range(libsd *sd, libsd_slice key, bool prefix, int64_t *deleted, int timeout_ms)
+static int delete_keys(libsd *sd, const libsd_op *op, int64_t *deleted, int timeout_ms)
 {
-    struct buffer body = { 0 };
-    struct buffer text;
-    struct answer answer;
-    struct question question = {
-        .path = "/kv/deleterange",
-        .body = &body,
-        .flags = CALL_WRITE,
-        .timeout_ms = timeout_ms,
-    };
-    int rc = handle_check_blocking(sd);
+    libsd_reply *reply;
+    int rc = libsd_execute(sd, op, timeout_ms, &reply);
 
-    if (rc < 0)
-        return rc;
-    if (!is_key(key) || timeout_ms < 0)
-        return LIBSD_EINVAL;
-    buffer_text(&body, "{");
-    message_key(&body, key, prefix);
-    buffer_text(&body, "}");
-    rc = ask(sd, &question, &text, &answer, NULL);
-    if (rc == 0)
-        *deleted = answer.deleted;
-    records_free(&answer.records);
-    buffer_free(&text);
+    if (rc == 0 && deleted)
+        *deleted = reply->count;
+    libsd_reply_free(reply);
     return rc;
 }
 
 int libsd_delete(libsd *sd, libsd_slice key, int timeout_ms)
 {
+    const libsd_op op = libsd_op_delete(key, 0);
     int64_t deleted = 0;
-    int rc = delete_range(sd, key, false, &deleted, timeout_ms);
+    int rc = delete_keys(sd, &op, &deleted, timeout_ms);
 
     return rc < 0 ? rc : deleted > 0;
 }
 
 int libsd_delete_prefix(libsd *sd, libsd_slice prefix, int64_t *deleted, int timeout_ms)
 {
-    int64_t count = 0;
-    int rc = delete_range(sd, prefix, true, &count, timeout_ms);
+    const libsd_op op = libsd_op_delete_prefix(prefix, 0);
 
-    if (rc == 0 && deleted)
-        *deleted = count;
+    return delete_keys(sd, &op, deleted, timeout_ms);
+}
+
+/* ---- the cluster -------------------------------------------------------- */
+
+/* A reply that the application gets if there was no error. */
+static int ask_for(libsd *sd, const libsd_op *op, libsd_reply **reply, int timeout_ms)
+{
+    int rc;
+
+    if (!reply)
+        return LIBSD_EINVAL;
+    rc = libsd_execute(sd, op, timeout_ms, reply);
+    if (rc < 0) {
+        libsd_reply_free(*reply);
+        *reply = NULL;
+    }
     return rc;
+}
+
+int libsd_leases(libsd *sd, libsd_reply **reply, int timeout_ms)
+{
+    const libsd_op op = libsd_op_leases();
+
+    return ask_for(sd, &op, reply, timeout_ms);
+}
+
+int libsd_members(libsd *sd, libsd_reply **reply, int timeout_ms)
+{
+    const libsd_op op = libsd_op_members();
+
+    return ask_for(sd, &op, reply, timeout_ms);
+}
+
+int libsd_status(libsd *sd, const char *endpoint, libsd_reply **reply, int timeout_ms)
+{
+    const libsd_op op = libsd_op_status(endpoint);
+
+    return ask_for(sd, &op, reply, timeout_ms);
 }

@@ -15,4 +15,13 @@ struct libsd_kvs {
     int64_t revision;
 };
 
+/* Takes a text over.  Returns 0 or LIBSD_ENOMEM, which leaves it. */
+int kvs_take_text(struct libsd_kvs *kvs, struct buffer *text);
+
+/* Moves the records of more behind those of kvs.  Returns 0 or LIBSD_ENOMEM. */
+int kvs_append(struct libsd_kvs *kvs, struct records *more);
+
+/* Frees what is in it. */
+void kvs_clear(struct libsd_kvs *kvs);
+
 #endif

@@ -3,7 +3,6 @@
  * Leases: etcd's Lease service, one blocking call each.
  */
 #include "lease.h"
-#include "ask.h"
 #include "internal.h"
 
 int64_t lease_new_id(void)
@@ -28,84 +27,58 @@ bool lease_exists_already(const struct grpc_error *error)
     return error->code == GRPC_FAILED_PRECONDITION && strstr(error->text, "already exists");
 }
 
-/* Asks about one lease, and frees all but the numbers of the answer. */
-static int ask_lease(libsd *sd, const char *path, struct buffer *body, int timeout_ms,
-                     struct answer *answer, struct grpc_error *error)
+/* Executes an operation on one lease; the numbers are NULL or receive what etcd
+ * said. */
+static int ask_lease(libsd *sd, const libsd_op *op, int64_t *ttl_s, int64_t *granted_ttl_s,
+                     int timeout_ms)
 {
-    struct question question = {
-        .path = path,
-        .body = body,
-        .timeout_ms = timeout_ms,
-        .keepalive = strcmp(path, "/lease/keepalive") == 0,
-    };
-    struct buffer text;
-    int rc = ask(sd, &question, &text, answer, error);
+    libsd_reply *reply;
+    int rc = libsd_execute(sd, op, timeout_ms, &reply);
 
-    records_free(&answer->records);
-    buffer_free(&text);
+    if (rc == 0 && ttl_s)
+        *ttl_s = reply->ttl_s;
+    if (rc == 0 && granted_ttl_s)
+        *granted_ttl_s = reply->granted_ttl_s;
+    libsd_reply_free(reply);
     return rc;
 }
 
 int libsd_lease_grant(libsd *sd, int64_t ttl_s, int64_t *lease, int64_t *granted_ttl_s,
                       int timeout_ms)
 {
-    struct buffer body = { 0 };
-    struct answer answer;
-    struct grpc_error error;
-    int64_t id = lease_new_id();
-    int rc = handle_check_blocking(sd);
+    const libsd_op op = libsd_op_lease_grant(0, ttl_s);
+    libsd_reply *reply;
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    if (ttl_s < 1 || !lease || timeout_ms < 0)
+    if (!lease)
         return LIBSD_EINVAL;
-    lease_grant_body(&body, id, ttl_s);
-    rc = ask_lease(sd, "/lease/grant", &body, timeout_ms, &answer, &error);
-    if (rc < 0 && lease_exists_already(&error)) {
-        /* A first try got through, only its answer did not: the number is
-         * random.  A renewal tells what was granted. */
-        lease_id_body(&body, id);
-        rc = ask_lease(sd, "/lease/keepalive", &body, timeout_ms, &answer, &error);
-    }
-    if (rc < 0)
-        return rc;
-    *lease = id;
-    if (granted_ttl_s)
-        *granted_ttl_s = answer.ttl;
-    return 0;
+    rc = libsd_execute(sd, &op, timeout_ms, &reply);
+    if (rc == 0)
+        *lease = reply->lease;
+    if (rc == 0 && granted_ttl_s)
+        *granted_ttl_s = reply->granted_ttl_s;
+    libsd_reply_free(reply);
+    return rc;
 }
 
 int libsd_lease_keepalive(libsd *sd, int64_t lease, int64_t *ttl_s, int timeout_ms)
 {
-    struct buffer body = { 0 };
-    struct answer answer;
-    int rc = handle_check_blocking(sd);
+    const libsd_op op = libsd_op_lease_keepalive(lease);
 
-    if (rc < 0)
-        return rc;
-    if (timeout_ms < 0)
-        return LIBSD_EINVAL;
-    lease_id_body(&body, lease);
-    rc = ask_lease(sd, "/lease/keepalive", &body, timeout_ms, &answer, NULL);
-    if (rc < 0)
-        return rc;
-    if (answer.ttl <= 0)
-        return LIBSD_ELEASE; /* etcd has no other way to say so here */
-    if (ttl_s)
-        *ttl_s = answer.ttl;
-    return 0;
+    return ask_lease(sd, &op, ttl_s, NULL, timeout_ms);
 }
 
 int libsd_lease_revoke(libsd *sd, int64_t lease, int timeout_ms)
 {
-    struct buffer body = { 0 };
-    struct answer answer;
-    int rc = handle_check_blocking(sd);
+    const libsd_op op = libsd_op_lease_revoke(lease);
 
-    if (rc < 0)
-        return rc;
-    if (timeout_ms < 0)
-        return LIBSD_EINVAL;
-    lease_id_body(&body, lease);
-    return ask_lease(sd, "/lease/revoke", &body, timeout_ms, &answer, NULL);
+    return ask_lease(sd, &op, NULL, NULL, timeout_ms);
+}
+
+int libsd_lease_ttl(libsd *sd, int64_t lease, int64_t *ttl_s, int64_t *granted_ttl_s,
+                    int timeout_ms)
+{
+    const libsd_op op = libsd_op_lease_ttl(lease, 0);
+
+    return ask_lease(sd, &op, ttl_s, granted_ttl_s, timeout_ms);
 }

@@ -63,7 +63,7 @@ enum libsd_error {
     LIBSD_OK = 0,
     LIBSD_EINVAL = -1,       /* an argument or option is not acceptable */
     LIBSD_ENOMEM = -2,       /* out of memory, threads or descriptors */
-    LIBSD_ETIMEDOUT = -3,    /* no answer in time; a write may have happened */
+    LIBSD_ETIMEDOUT = -3,    /* no answer in time */
     LIBSD_EUNAVAILABLE = -4, /* no endpoint could be reached or has a leader */
     LIBSD_ENOTFOUND = -5,    /* no such key, watch or registration */
     LIBSD_ECONFLICT = -6,    /* somebody else holds the key */
@@ -78,7 +78,8 @@ enum libsd_error {
     LIBSD_EFORKED = -15,     /* the handle belongs to the parent process */
     LIBSD_ELEASE = -16,      /* etcd: requested lease not found */
     LIBSD_EREFUSED = -17,    /* etcd refused the request; see the detail */
-    LIBSD_EDEADLOCK = -18    /* blocking call inside a callback */
+    LIBSD_EDEADLOCK = -18,   /* blocking call inside a callback */
+    LIBSD_EUNKNOWN = -19     /* a write that may or may not have happened */
 };
 
 /* The meaning of an error code, in English, without a newline.
@@ -89,8 +90,9 @@ LIBSD_API const char *libsd_strerror(int code);
 
 /* Whether the same call may succeed later without anybody mending anything.
  * code: what a libsd function returned.  Returns 1 for LIBSD_ETIMEDOUT,
- * LIBSD_EUNAVAILABLE, LIBSD_ENOMEM and LIBSD_ENOSPACE, else 0.  libsd's own
- * retries have already been made when a call returns. */
+ * LIBSD_EUNAVAILABLE, LIBSD_ENOMEM and LIBSD_ENOSPACE, else 0: also for
+ * LIBSD_EUNKNOWN, after which only the caller can tell what a repetition would
+ * do.  libsd's own retries have already been made when a call returns. */
 LIBSD_API int libsd_error_is_retriable(int code);
 
 /* Whether no call on the handle can succeed any more.

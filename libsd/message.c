@@ -14,7 +14,7 @@
 #define TTL_MAX      INT64_C(9000000000)
 
 /* For json_fail(): not the text's fault. */
-static const char out_of_memory[] = "out of memory";
+const char message_no_memory[] = "out of memory";
 
 struct record *records_add(struct records *records)
 {
@@ -59,7 +59,7 @@ static int64_t read_ttl(struct json *json)
     return 0;
 }
 
-static void read_header(struct json *json, struct header *header)
+void message_header(struct json *json, struct header *header)
 {
     libsd_slice name;
 
@@ -71,12 +71,14 @@ static void read_header(struct json *json, struct header *header)
             header->raft_term = json_uint64(json);
         else if (slice_is(name, "cluster_id"))
             header->cluster_id = json_uint64(json);
+        else if (slice_is(name, "member_id"))
+            header->member_id = json_uint64(json);
         else
             json_skip(json);
     }
 }
 
-static void read_kv(struct json *json, libsd_kv *kv)
+void message_kv(struct json *json, libsd_kv *kv)
 {
     libsd_slice name;
 
@@ -104,18 +106,18 @@ static void read_kv(struct json *json, libsd_kv *kv)
         json_fail(json, "key without name or revision");
 }
 
-static void read_kvs(struct json *json, struct records *records)
+void message_kvs(struct json *json, struct records *records)
 {
     json_array(json);
     while (json_element(json)) {
         struct record *record = records_add(records);
 
         if (!record) {
-            json_fail(json, out_of_memory);
+            json_fail(json, message_no_memory);
             return;
         }
         record->type = LIBSD_EVENT_PUT;
-        read_kv(json, &record->kv);
+        message_kv(json, &record->kv);
     }
 }
 
@@ -130,7 +132,7 @@ static void read_range(struct json *json, struct answer *answer, struct txn_resu
             continue;
         }
         result->record = answer->records.count;
-        read_kvs(json, &answer->records);
+        message_kvs(json, &answer->records);
         result->found = answer->records.count > result->record;
     }
 }
@@ -192,9 +194,9 @@ static void read_answer(struct json *json, struct answer *answer)
     json_object(json);
     while (json_member(json, &name)) {
         if (slice_is(name, "header"))
-            read_header(json, &answer->header);
+            message_header(json, &answer->header);
         else if (slice_is(name, "kvs"))
-            read_kvs(json, &answer->records);
+            message_kvs(json, &answer->records);
         else if (slice_is(name, "more"))
             answer->more = json_bool(json);
         else if (slice_is(name, "succeeded"))
@@ -229,11 +231,10 @@ static void read_result(struct json *json, struct answer *answer)
     }
 }
 
-/* failure's text names the place that the text is from, if that is known. */
-static int unreadable(const struct json *json, const char *what, struct failure *failure)
+int message_unreadable(const struct json *json, const char *what, struct failure *failure)
 {
     char place[sizeof failure->text];
-    int code = json->why == out_of_memory ? LIBSD_ENOMEM : LIBSD_EPROTOCOL;
+    int code = json->why == message_no_memory ? LIBSD_ENOMEM : LIBSD_EPROTOCOL;
 
     memcpy(place, failure->text, sizeof place);
     return failure_set(failure, code, "%s%s%s: %s at byte %zu", place, *place ? ": " : "", what,
@@ -254,7 +255,7 @@ static int read_whole(struct buffer *text, struct answer *answer, struct failure
         json_fail(&json, "no header");
     if (!json_failed(&json))
         return 0;
-    return unreadable(&json, "not etcd's JSON", failure);
+    return message_unreadable(&json, "not etcd's JSON", failure);
 }
 
 int answer_read(struct buffer *text, struct answer *answer, struct failure *failure)
@@ -276,7 +277,7 @@ static void read_event(struct json *json, struct record *record)
     json_object(json);
     while (json_member(json, &name)) {
         if (slice_is(name, "kv")) {
-            read_kv(json, &record->kv);
+            message_kv(json, &record->kv);
         } else if (slice_is(name, "type")) {
             type = json_string(json);
             if (slice_is(type, "DELETE"))
@@ -298,7 +299,7 @@ static void read_events(struct json *json, struct records *records)
         struct record *record = records_add(records);
 
         if (!record) {
-            json_fail(json, out_of_memory);
+            json_fail(json, message_no_memory);
             return;
         }
         read_event(json, record);
@@ -312,7 +313,7 @@ static void read_watch_result(struct json *json, struct watch_message *message)
     json_object(json);
     while (json_member(json, &name)) {
         if (slice_is(name, "header"))
-            read_header(json, &message->header);
+            message_header(json, &message->header);
         else if (slice_is(name, "watch_id"))
             message->watch_id = json_int64(json);
         else if (slice_is(name, "created"))
@@ -357,7 +358,7 @@ int watch_message_read(char *line, size_t size, struct watch_message *message,
         json_fail(&json, "no result");
     if (!json_failed(&json))
         return 0;
-    return unreadable(&json, "not a watch answer", failure);
+    return message_unreadable(&json, "not a watch answer", failure);
 }
 
 /* Whether key is one of the range that begins at from. */
@@ -431,4 +432,10 @@ void message_range(struct buffer *body, libsd_slice from, libsd_slice key, bool 
 void message_key(struct buffer *body, libsd_slice key, bool prefix)
 {
     message_range(body, key, key, prefix);
+}
+
+void message_number(struct buffer *body, const char *name, int64_t number)
+{
+    if (number)
+        buffer_format(body, ",\"%s\":\"%lld\"", name, (long long)number);
 }

@@ -38,6 +38,7 @@ void records_free(struct records *records);
 
 struct header {
     uint64_t cluster_id;
+    uint64_t member_id;
     uint64_t raft_term;
     int64_t revision;
 };
@@ -87,6 +88,18 @@ struct answer {
     struct txn_result results[TXN_MAX];
     size_t result_count;
 };
+
+/* For readers of other answers: the parts that many of them have. */
+struct json;
+void message_header(struct json *json, struct header *header);
+void message_kv(struct json *json, libsd_kv *kv);
+void message_kvs(struct json *json, struct records *records);
+
+/* For json_fail(): not the text's fault. */
+extern const char message_no_memory[];
+/* Words a failure of reading; failure's text names the place that the text is
+ * from, if that is known.  Returns LIBSD_EPROTOCOL or LIBSD_ENOMEM. */
+int message_unreadable(const struct json *json, const char *what, struct failure *failure);
 
 /* Reads an answer; what it says lies in text, which is decoded in place.
  * failure's text names the place the answer is from, as call.h leaves it, or is
@@ -140,5 +153,8 @@ bool grpc_error_wants_token(const struct grpc_error *error);
  * stands for every key. */
 void message_range(struct buffer *body, libsd_slice from, libsd_slice key, bool prefix);
 void message_key(struct buffer *body, libsd_slice key, bool prefix);
+
+/* Appends ,"name":number if that is not 0, which is what a missing one means. */
+void message_number(struct buffer *body, const char *name, int64_t number);
 
 #endif

@@ -119,7 +119,7 @@ bool queue_is_mine(const struct libsd *sd)
 
 void queue_add(struct libsd *sd, struct item *item)
 {
-    item->cost =
+    item->cost +=
         sizeof *item + item->text.capacity + item->records.capacity * sizeof(struct record);
     TAILQ_INSERT_TAIL(&sd->queue.outbox, item, link);
 }
@@ -202,6 +202,7 @@ static void queue_drained(struct task *task)
     pthread_mutex_unlock(&sd->queue.mutex);
     stream_drained(sd);
     watches_drained(sd);
+    requests_drained(sd);
 }
 
 /* ---- taking ------------------------------------------------------------- */
@@ -221,6 +222,15 @@ static int run_item(struct libsd *sd, struct item *item, int max)
     }
     inside = outside;
     return ran;
+}
+
+void queue_deliver(struct libsd *sd, struct owner *owner, const struct record *record)
+{
+    const struct libsd *outside = inside;
+
+    inside = sd;
+    owner->deliver(owner, record);
+    inside = outside;
 }
 
 /* Takes the first item off, after its callbacks.  Called with the lock. */

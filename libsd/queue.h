@@ -44,7 +44,7 @@ struct item {
     struct records records;
     struct buffer text;
     size_t position; /* records before it are delivered */
-    size_t cost;
+    size_t cost;     /* bytes; before queue_add() those that the item does not see */
 };
 
 /* An empty item, or NULL when out of memory. */
@@ -89,6 +89,10 @@ void queue_add(struct libsd *sd, struct item *item);
 int queue_flush(struct libsd *sd);
 /* On the I/O thread: whether it should stop reading for now. */
 bool queue_is_full(struct libsd *sd);
+
+/* Delivers a record at once, on this thread: when the handle ends, and there is
+ * no other. */
+void queue_deliver(struct libsd *sd, struct owner *owner, const struct record *record);
 
 /* Ends an owner's callbacks: rule 2. */
 void owner_close(struct libsd *sd, struct owner *owner);
