@@ -340,7 +340,7 @@ Test(gateway_watch, compaction_ends_or_lists_again)
     refusal = COMPACTED;
     refusing = true;
     gateway_set(refuses);
-    watch(0, 7);
+    watch(0, 6);
     UNTIL(notes_count(&notes, LIBSD_EVENT_ENDED) == 1, 5);
     cr_assert_eq(notes.last_error, LIBSD_ECOMPACTED);
     cr_assert_not_null(strstr(notes.detail, "37"));
