@@ -48,7 +48,7 @@ HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
 	watcher/daemon.sh demo.sh)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
-FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf instance lines message module name table zone)
+FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf instance lines message module name stream table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
 FUZZ_SECONDS = 60
 

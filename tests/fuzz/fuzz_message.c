@@ -3,6 +3,7 @@
  * Answers of etcd's gateway, or of whatever is in its place.
  */
 #include "fuzz.h"
+#include "json.h"
 #include "message.h"
 
 static const char *text_at;
@@ -47,6 +48,31 @@ static void read_answer(const char *text, size_t size)
     buffer_free(&buffer);
 }
 
+/* A keepalive's answer, and pages of keys. */
+static void read_others(const char *text, size_t size, bool keepalive)
+{
+    struct buffer buffer = { 0 };
+    struct answer answer = { 0 };
+    struct failure failure = { 0 };
+    const struct records *records = &answer.records;
+    libsd_slice from = libsd_str("a");
+
+    buffer_add(&buffer, text, size);
+    if (keepalive) {
+        keepalive_read(&buffer, &answer, &failure);
+    } else if (answer_read(&buffer, &answer, &failure) == 0 &&
+               page_check(&answer, from, libsd_str(""), true, &failure) == 0) {
+        require(records->count > 0 || !answer.more);
+        for (size_t i = 0; i < records->count; i++) {
+            require(slice_compare(from, records->list[i].kv.key) < (i == 0 ? 1 : 0));
+            from = records->list[i].kv.key;
+        }
+    }
+    require(failure.code <= 0 && memchr(failure.text, '\0', sizeof failure.text));
+    records_free(&answer.records);
+    buffer_free(&buffer);
+}
+
 static void read_watch(char *line, size_t size)
 {
     struct watch_message message = { 0 };
@@ -74,7 +100,7 @@ static void write_range(libsd_slice key, bool prefix)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = { data, size };
-    unsigned what = (unsigned)take(&input, 1) % 4;
+    unsigned what = (unsigned)take(&input, 1) % 6;
     struct grpc_error error = { 0 };
     struct failure failure = { 0 };
     size_t length = input.size;
@@ -87,6 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         read_answer(text, length);
     } else if (what == 2) {
         read_watch(text, length);
+    } else if (what > 3) {
+        read_others(text, length, what == 4);
     } else if (grpc_error_read(text, length, &error)) {
         require(memchr(error.text, '\0', sizeof error.text) != NULL);
         require(grpc_error_classify(&error, &failure) < 0);
