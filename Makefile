@@ -79,6 +79,8 @@ KIND_fuzz = -fsanitize=fuzzer-no-link $(KIND_asan)
 $(B)/fuzz/%: private override CC = clang
 KIND_analyze = -fanalyzer -Werror -Wno-analyzer-malloc-leak # clang's is right more often
 
+MEMORY_WRAPS = malloc calloc realloc reallocarray strdup strndup asprintf __asprintf_chk tsearch pthread_create \
+	$(addprefix curl_,multi_init easy_init easy_setopt multi_add_handle slist_append url url_get url_set)
 CRITERION_obj = -lcriterion
 CRITERION_asan = -lcriterion
 
@@ -163,6 +165,12 @@ $(B)/$(1)/tests/unit/%: $(B)/$(1)/tests/unit/%.o $(B)/$(1)/support.a $(B)/$(1)/i
 $(B)/$(1)/tests/integration/%: $(B)/$(1)/tests/integration/%.o $(B)/$(1)/support.a \
 		$(if $(filter obj,$(1)),$(B)/libsd.so.1,$(B)/$(1)/internal.a)
 	$$(CC) $$(LINK) $$(KIND_$(1)) -Wl,-rpath,$(CURDIR)/$(B) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ \
+		$$(CRITERION_$(1)) $$(CURL_LIBS)
+
+# Its linker puts itself between libsd and the memory.
+$(B)/$(1)/tests/integration/libsd/test_memory: $(B)/$(1)/tests/integration/libsd/test_memory.o \
+		$(B)/$(1)/support.a $(B)/$(1)/internal.a
+	$$(CC) $$(LINK) $$(KIND_$(1)) $$(MEMORY_WRAPS:%=-Wl,--wrap=%) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ \
 		$$(CRITERION_$(1)) $$(CURL_LIBS)
 
 # libFuzzer has a main() of its own, else it is that of replay.c.

@@ -13,59 +13,76 @@
 
 static const char *const apis[] = { "/v3", "/v3beta", "/v3alpha" };
 
-static bool has_part(CURLU *url, CURLUPart part)
+/* 0, or what makes a URL unacceptable. */
+static int url_error(CURLUcode code)
 {
-    char *text = NULL;
-    bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-
-    curl_free(text);
-    return has;
+    if (code == CURLUE_OK)
+        return 0;
+    return code == CURLUE_OUT_OF_MEMORY ? LIBSD_ENOMEM : LIBSD_EINVAL;
 }
 
-/* Whether there is a path of more than "/". */
-static bool has_path(CURLU *url)
+/* etcd's port, not the web's, is what a bare host name means here. */
+static int set_port(CURLU *url)
+{
+    char *port = NULL;
+    CURLUcode code = curl_url_get(url, CURLUPART_PORT, &port, 0);
+
+    curl_free(port);
+    return url_error(code == CURLUE_NO_PORT ? curl_url_set(url, CURLUPART_PORT, "2379", 0) : code);
+}
+
+/* There must be no path but "/". */
+static int check_path(CURLU *url)
 {
     char *path = NULL;
-    bool has = curl_url_get(url, CURLUPART_PATH, &path, 0) != CURLUE_OK || strcmp(path, "/") != 0;
+    int rc = url_error(curl_url_get(url, CURLUPART_PATH, &path, 0));
 
+    if (rc == 0 && strcmp(path, "/") != 0)
+        rc = LIBSD_EINVAL;
     curl_free(path);
-    return has;
+    return rc;
+}
+
+static int check_scheme(CURLU *url)
+{
+    char *scheme = NULL;
+    int rc = url_error(curl_url_get(url, CURLUPART_SCHEME, &scheme, 0));
+
+    if (rc == 0 && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
+        rc = LIBSD_EINVAL;
+    curl_free(scheme);
+    return rc;
 }
 
 /* Normalizes one URL.  Returns a copy or NULL; *rc says why. */
 static char *normalize(const char *text, int *rc)
 {
+    bool has_scheme = strstr(text, "://") != NULL;
     CURLU *url = curl_url();
-    char *scheme = NULL;
     char *whole = NULL;
     char *copy = NULL;
 
-    *rc = LIBSD_ENOMEM;
-    if (!url)
-        goto out;
-    *rc = LIBSD_EINVAL;
-    if (strpbrk(text, " \t\r\n@?#") ||
-        curl_url_set(url, CURLUPART_URL, text, strstr(text, "://") ? 0 : CURLU_DEFAULT_SCHEME) ||
-        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0))
-        goto out;
-    if (!strstr(text, "://") && curl_url_set(url, CURLUPART_SCHEME, "http", 0))
-        goto out;
-    if (strstr(text, "://") && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
-        goto out;
-    /* etcd's port, not the web's, is what a bare host name means here. */
-    if (!has_part(url, CURLUPART_PORT) && curl_url_set(url, CURLUPART_PORT, "2379", 0))
-        goto out;
-    if (has_path(url) || curl_url_get(url, CURLUPART_URL, &whole, 0))
-        goto out;
-    *rc = LIBSD_ENOMEM;
-    copy = strdup(whole);
-    if (!copy)
-        goto out;
-    if (*copy && copy[strlen(copy) - 1] == '/')
+    *rc = url ? 0 : LIBSD_ENOMEM;
+    if (*rc == 0 && strpbrk(text, " \t\r\n@?#"))
+        *rc = LIBSD_EINVAL;
+    if (*rc == 0)
+        *rc = url_error(
+            curl_url_set(url, CURLUPART_URL, text, has_scheme ? 0 : CURLU_DEFAULT_SCHEME));
+    if (*rc == 0)
+        *rc = has_scheme ? check_scheme(url)
+                         : url_error(curl_url_set(url, CURLUPART_SCHEME, "http", 0));
+    if (*rc == 0)
+        *rc = set_port(url);
+    if (*rc == 0)
+        *rc = check_path(url);
+    if (*rc == 0)
+        *rc = url_error(curl_url_get(url, CURLUPART_URL, &whole, 0));
+    if (*rc == 0) {
+        copy = strdup(whole);
+        *rc = copy ? 0 : LIBSD_ENOMEM;
+    }
+    if (copy && *copy && copy[strlen(copy) - 1] == '/')
         copy[strlen(copy) - 1] = '\0';
-    *rc = 0;
-out:
-    curl_free(scheme);
     curl_free(whole);
     curl_url_cleanup(url);
     return copy;

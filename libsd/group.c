@@ -198,10 +198,13 @@ static void beat_done(struct call *call, struct buffer *text)
 static void beat(struct timer *timer)
 {
     struct group *group = container_of(timer, struct group, timer);
+    struct registration *registration;
     int64_t third_ms = group->granted_ttl_s * 1000 / 3;
     int64_t end = group->renewed_ns + group->granted_ttl_s * S;
     int64_t now = now_ns();
 
+    TAILQ_FOREACH(registration, &group->registrations, link)
+    registration_tell(registration);
     /* The first try must leave time for one at the next endpoint. */
     prepare(group, "/lease/keepalive", end > now + BEAT_MS * MS ? end : now + BEAT_MS * MS,
             beat_done);

@@ -19,13 +19,26 @@
 /* Below the 2 seconds that libsd_close() promises. */
 #define CLOSE_MS   1700
 #define PAGE_LIMIT 5000
+#define FLUSH_NS   (100 * MS) /* until another try to start the dispatcher */
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static CURLcode curl_state;
-
-static void init_curl(void)
+/* What fails for want of memory is tried again by the next handle. */
+static bool init_curl(void)
 {
-    curl_state = curl_global_init(CURL_GLOBAL_DEFAULT);
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static bool ready;
+    bool done;
+
+    pthread_mutex_lock(&mutex);
+    if (!ready)
+        ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    done = ready;
+    pthread_mutex_unlock(&mutex);
+    return done;
+}
+
+static void flush_again(struct timer *timer)
+{
+    (void)timer; /* the turn that it makes will do */
 }
 
 static void after_turn(struct loop *loop)
@@ -33,7 +46,10 @@ static void after_turn(struct loop *loop)
     struct libsd *sd = container_of(loop, struct libsd, loop);
 
     stream_turn(sd);
-    queue_flush(sd);
+    if (queue_flush(sd) < 0) {
+        sd->flush_timer.fire = flush_again;
+        timer_start(&sd->loop, &sd->flush_timer, FLUSH_NS);
+    }
 }
 
 static void close_timeout(struct timer *timer)
@@ -80,8 +96,7 @@ int libsd_open(libsd **handle, const libsd_options *options)
     if (!handle)
         return LIBSD_EINVAL;
     *handle = NULL;
-    pthread_once(&curl_once, init_curl);
-    sd = curl_state == CURLE_OK ? calloc(1, sizeof *sd) : NULL;
+    sd = init_curl() ? calloc(1, sizeof *sd) : NULL;
     if (!sd)
         return LIBSD_ENOMEM;
     sd->pid = getpid();

@@ -125,18 +125,25 @@ static int set_headers(struct transfer *transfer, const struct http_request *req
     return rc;
 }
 
-static void set_tls(CURL *easy, const struct libsd_options *options)
+/* Without memory for its text an option would silently be another one. */
+static void set_text(CURL *easy, CURLoption option, const char *text, int *rc)
+{
+    if (curl_easy_setopt(easy, option, text) == CURLE_OUT_OF_MEMORY)
+        *rc = LIBSD_ENOMEM;
+}
+
+static void set_tls(CURL *easy, const struct libsd_options *options, int *rc)
 {
     if (*options->cacert) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, options->cacert);
+        set_text(easy, CURLOPT_CAINFO, options->cacert, rc);
         /* libcurl would go on to trust the system's folder as well, and read it
          * for each connection. */
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
     if (*options->cert)
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, options->cert);
+        set_text(easy, CURLOPT_SSLCERT, options->cert, rc);
     if (*options->key)
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, options->key);
+        set_text(easy, CURLOPT_SSLKEY, options->key, rc);
 }
 
 static int set_url(CURL *easy, const struct http_request *request)
@@ -176,9 +183,9 @@ static int prepare(struct loop *loop, struct transfer *transfer, const struct ht
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    set_text(easy, CURLOPT_PROTOCOLS_STR, "http,https", &rc);
     /* A proxy for the web is no way to the cluster. */
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    set_text(easy, CURLOPT_PROXY, "", &rc);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     /* Do not wait for a hanging name server when a request is given up. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -189,8 +196,8 @@ static int prepare(struct loop *loop, struct transfer *transfer, const struct ht
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, tune_socket);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_SIZE);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    set_tls(easy, request->options);
-    return 0;
+    set_tls(easy, request->options, &rc);
+    return rc;
 }
 
 /* curl sends a POST again when a connection that it used before ends without an

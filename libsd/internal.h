@@ -49,6 +49,7 @@ struct libsd {
 
     struct task close_task;
     struct timer close_timer;
+    struct timer flush_timer;
     unsigned closing; /* groups and locks whose leases are still being revoked */
 
     pthread_mutex_t detail_mutex;

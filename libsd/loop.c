@@ -8,11 +8,15 @@
  */
 #include "loop.h"
 
+#include <poll.h>
 #include <signal.h>
 
 #include "http.h"
 #include "libsd.h"
 #include "util.h"
+
+/* Without memory curl can't wait, and returns at once. */
+#define POLL_FAILED_MS 10
 
 int loop_init(struct loop *loop)
 {
@@ -157,7 +161,8 @@ static void *loop_main(void *arg)
             return NULL;
         /* Returns early for loop_post(), and never later than curl's own
          * timeouts want. */
-        curl_multi_poll(loop->multi, NULL, 0, wait_ms(loop), NULL);
+        if (curl_multi_poll(loop->multi, NULL, 0, wait_ms(loop), NULL) != CURLM_OK)
+            poll(NULL, 0, POLL_FAILED_MS);
     }
 }
 

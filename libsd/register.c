@@ -61,14 +61,19 @@ static int add(struct pending *pending, struct registration *registration)
 {
     struct libsd *sd = pending->sd;
     struct registration *old = registry_find(sd, registration->name);
-    struct group *group = group_get(sd, registration->ttl_s);
+    struct group *group;
 
+    if (!registry_add(registration))
+        return LIBSD_ENOMEM;
+    group = group_get(sd, registration->ttl_s);
+    if (!group && old)
+        registry_add(old); /* its place is there: that can't fail */
+    else if (!group)
+        registry_remove(registration);
     if (!group)
         return LIBSD_ENOMEM;
     if (old)
         registration_retire(old);
-    if (!registry_add(registration))
-        return LIBSD_ENOMEM;
     group_join(group, registration);
     pending_join(pending, registration, 0);
     claim_queue(registration, STEP_CLAIM);

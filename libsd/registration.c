@@ -16,6 +16,21 @@
 
 /* ---- telling ------------------------------------------------------------ */
 
+void registration_tell(struct registration *registration)
+{
+    struct item *item;
+
+    if (!registration->untold)
+        return;
+    item = item_new(&registration->owner);
+    registration->untold =
+        !item || !item_note(item, registration->state, 0, registration->error, NULL);
+    if (registration->untold)
+        item_free(item);
+    else
+        queue_add(registration->sd, item);
+}
+
 static void set_state(struct registration *registration, int state, int error)
 {
     static const char *const words[] = {
@@ -26,23 +41,18 @@ static void set_state(struct registration *registration, int state, int error)
         [LIBSD_UNHEALTHY] = "unhealthy, taken out",
         [LIBSD_FAILED] = "not registered",
     };
-    struct item *item;
 
     if (registration->state == state)
         return;
     registration->state = state;
+    registration->error = error;
+    registration->untold = registration->callback != NULL;
     handle_log(registration->sd,
                state == LIBSD_REGISTERED || state == LIBSD_PAUSED ? LIBSD_LOG_INFO
                                                                   : LIBSD_LOG_WARNING,
                "%s: %s%s%s", registration->key, words[state], error ? ": " : "",
                error ? libsd_strerror(error) : "");
-    if (!registration->callback)
-        return;
-    item = item_new(&registration->owner);
-    if (item && item_note(item, state, 0, error, NULL))
-        queue_add(registration->sd, item);
-    else
-        item_free(item);
+    registration_tell(registration);
 }
 
 void registration_answer(struct registration *registration, const struct failure *failure)

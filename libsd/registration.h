@@ -70,6 +70,8 @@ struct registration {
     struct value *previous; /* what etcd has, until the value is written; or NULL */
 
     int state; /* enum libsd_registration_state, 0 at first */
+    int error; /* why it is in that state */
+    bool untold;
     int step;
     bool fresh;           /* a refusal ends it: nobody was told yet that it stands */
     unsigned withheld;    /* enum withheld, several at once */
@@ -103,6 +105,9 @@ void registration_dropped(struct registration *registration);
 /* store_revision 0: etcd was not asked. */
 void registration_hidden(struct registration *registration, int64_t store_revision);
 
+/* Tells of a state that there was no memory to tell of. */
+void registration_tell(struct registration *registration);
+
 /* Not, or perhaps not, in etcd any more. */
 void registration_lost(struct registration *registration, int error);
 /* Claims again, at once or, if that happens too often, after a while. */
@@ -128,7 +133,8 @@ struct registration *registration_new(struct libsd *sd, const char *service, con
 
 /* The registration under a key; NULL if there is none. */
 struct registration *registry_find(struct libsd *sd, libsd_slice key);
-/* Returns false when out of memory. */
+/* Takes the place under its key, another one's too.  Returns false when out of
+ * memory; never if the place is there. */
 bool registry_add(struct registration *registration);
 /* The key is free for another registration of the handle. */
 void registry_remove(struct registration *registration);

@@ -32,7 +32,12 @@ struct registration *registry_find(struct libsd *sd, libsd_slice key)
 
 bool registry_add(struct registration *registration)
 {
-    return tsearch(&registration->name, &registration->sd->registry, by_key) != NULL;
+    void *place = tsearch(&registration->name, &registration->sd->registry, by_key);
+
+    if (!place)
+        return false;
+    *(libsd_slice **)place = &registration->name;
+    return true;
 }
 
 void registry_remove(struct registration *registration)

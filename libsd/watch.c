@@ -8,7 +8,8 @@
 
 #include "internal.h"
 
-#define KEY_MAX ((size_t)1 << 20)
+#define KEY_MAX   ((size_t)1 << 20)
+#define UNTOLD_NS (100 * MS)
 
 /* On the dispatcher. */
 static void watch_deliver(struct owner *owner, const struct record *record)
@@ -49,20 +50,43 @@ bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error
     return true;
 }
 
+/* Tells what there is no other occasion to tell; without memory, later. */
+static void tell(struct libsd_watch *watch, int type, int error, const char *detail)
+{
+    bool told = watch_note(watch, type, 0, error, detail);
+
+    watch->untold = told ? 0 : type;
+    watch->untold_error = error;
+    if (told)
+        timer_stop(&watch->untold_timer);
+    else
+        timer_start(&watch->sd->loop, &watch->untold_timer, UNTOLD_NS);
+}
+
+static void tell_again(struct timer *timer)
+{
+    struct libsd_watch *watch = container_of(timer, struct libsd_watch, untold_timer);
+    bool failed = watch->untold_error < 0;
+
+    tell(watch, watch->untold, watch->untold_error,
+         failed ? libsd_strerror(watch->untold_error) : NULL);
+}
+
 void watch_down(struct libsd_watch *watch, const struct failure *failure)
 {
     if (watch->sight == SIGHT_DISCONNECTED)
         return;
-    if (watch_note(watch, LIBSD_EVENT_DISCONNECTED, 0, failure->code, failure->text))
-        watch->sight = SIGHT_DISCONNECTED;
+    watch->sight = SIGHT_DISCONNECTED;
+    tell(watch, LIBSD_EVENT_DISCONNECTED, failure->code, failure->text);
 }
 
 static void on_live(struct subscription *subscription)
 {
     struct libsd_watch *watch = container_of(subscription, struct libsd_watch, subscription);
 
-    if (watch->sight != SIGHT_CONNECTED && watch_note(watch, LIBSD_EVENT_CONNECTED, 0, 0, NULL))
-        watch->sight = SIGHT_CONNECTED;
+    if (watch->sight != SIGHT_CONNECTED)
+        tell(watch, LIBSD_EVENT_CONNECTED, 0, NULL);
+    watch->sight = SIGHT_CONNECTED;
     if (watch->flags & LIBSD_WATCH_LIST)
         follow_live(watch);
 }
@@ -111,7 +135,7 @@ static void on_lost(struct subscription *subscription, const struct failure *fai
         handle_log(watch->sd, LIBSD_LOG_INFO, "listing again: %s", failure->text);
         follow_again(watch);
     } else {
-        watch_note(watch, LIBSD_EVENT_ENDED, 0, failure->code, failure->text);
+        tell(watch, LIBSD_EVENT_ENDED, failure->code, failure->text);
     }
 }
 
@@ -131,6 +155,7 @@ static void watch_stop(struct task *task)
     struct libsd_watch *watch = container_of(task, struct libsd_watch, stop);
 
     follow_stop(watch);
+    timer_stop(&watch->untold_timer);
     stream_unsubscribe(watch->sd, &watch->subscription);
     LIST_REMOVE(watch, link);
     owner_drop(&watch->owner);
@@ -170,6 +195,7 @@ static struct libsd_watch *watch_new(libsd *sd, libsd_slice key)
     watch->sd = sd;
     watch->start.run = watch_start;
     watch->stop.run = watch_stop;
+    watch->untold_timer.fire = tell_again;
     owner_init(&watch->owner, watch_deliver, watch_free);
     watch->subscription.key = libsd_bytes(watch->key, key.size);
     watch->subscription.on_live = on_live;

@@ -27,6 +27,9 @@ struct libsd_watch {
         SIGHT_CONNECTED,
         SIGHT_DISCONNECTED
     } sight; /* what the application was told last */
+    int untold; /* enum libsd_event_type there was no memory to tell of; 0: none */
+    int untold_error;
+    struct timer untold_timer;
 
     /* LIBSD_WATCH_LIST; follow.c. */
     struct call call;
