@@ -133,6 +133,7 @@ static void page_done(struct call *call, struct buffer *text)
         goto fail;
     if (answer.records.count)
         last_key = answer.records.list[answer.records.count - 1].kv.key;
+    landmark_note(watch->sd, &answer.records);
     /* last_key stays valid: the item is freed at the end of the turn, earliest. */
     if (!emit_page(watch, &answer, text)) {
         failure_set(&failure, LIBSD_ENOMEM, "out of memory");

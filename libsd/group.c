@@ -186,6 +186,9 @@ static void beat_done(struct call *call, struct buffer *text)
     records_free(&answer.records);
     if (failed && failure.code != LIBSD_ELEASE) {
         note_failure(group, "lease not renewed", &failure);
+        /* As long as the lease may live, its end is dearer than some requests. */
+        if (!group->late)
+            failure.code = LIBSD_EUNAVAILABLE;
         retry(group, beat, &failure);
     } else if (failed || answer.ttl <= 0) {
         group_lease_lost(group); /* a missing TTL is all that etcd says */

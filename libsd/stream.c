@@ -91,7 +91,7 @@ static void reset(struct stream *stream)
     transfer_stop(&stream->transfer);
     timer_stop(&stream->timer);
     auth_cancel(&stream->wait);
-    call_cancel(&stream->check);
+    call_cancel(&stream->landmark.call);
     buffer_free(&stream->out);
     lines_free(&stream->lines);
     stream_reset_slots(stream);
@@ -175,6 +175,7 @@ static void stream_open(struct libsd *sd)
     request.token = sd->auth.token;
     stream->token = sd->auth.serial;
     stream->state = STREAM_OPENING;
+    landmark_doubt(sd);
     stream->endpoint = sd->endpoints.current;
     stream->api = sd->endpoints.api;
     stream->opened_ns = stream->heard_ns = stream->line_ns = stream->created_ns = now_ns();
@@ -284,8 +285,8 @@ static void describe_end(struct libsd *sd, CURLcode result, struct failure *fail
         if (failure->code == LIBSD_ETIMEDOUT && result != CURLE_OPERATION_TIMEDOUT)
             failure->code = LIBSD_EUNAVAILABLE;
     } else {
-        failure_set(failure, LIBSD_EUNAVAILABLE, "%s: the watch was ended%s%.*s", url,
-                    size ? ": " : "", size < 120 ? (int)size : 120, size ? rest : "");
+        failure_set(failure, LIBSD_EUNAVAILABLE, "%s: the watch was closed by the server%s%.*s",
+                    url, size ? ": " : "", size < 120 ? (int)size : 120, size ? rest : "");
     }
 }
 
@@ -412,7 +413,6 @@ void stream_init(struct libsd *sd)
     TAILQ_INIT(&stream->subscriptions);
     stream->timer.fire = tick;
     stream->wait.ready = token_ready;
-    stream->check.sd = sd;
 }
 
 void stream_free(struct libsd *sd)

@@ -21,6 +21,7 @@
 
 #include "call.h"
 #include "http.h"
+#include "landmark.h"
 #include "lines.h"
 #include "loop.h"
 #include "message.h"
@@ -128,10 +129,7 @@ struct stream {
     int64_t created_ns; /* last time a watch was asked for */
     unsigned probes;    /* sent since then and unanswered */
 
-    /* Is the store still the one we knew? */
-    struct call check;
-    uint64_t cluster_id;
-    uint64_t raft_term;
+    struct landmark landmark;
 };
 
 void stream_init(struct libsd *sd);
@@ -153,6 +151,10 @@ void stream_place(const struct libsd *sd, struct failure *failure);
 void stream_create(struct libsd *sd, struct subscription *subscription);
 void stream_message(struct libsd *sd, struct buffer *line);
 void stream_reset_slots(struct stream *stream);
+/* Lets go of one, whose events were or may have been missed.  tell: etcd does not
+ * know yet. */
+void stream_lose(struct libsd *sd, struct subscription *subscription, bool tell,
+                 const struct failure *failure);
 
 /* For stream.c and subscription.c: sends what is in out; ends the connection
  * because of failure, and begins another one later. */

@@ -170,73 +170,11 @@ void stream_unsubscribe(struct libsd *sd, struct subscription *subscription)
     leave(sd, subscription, true);
 }
 
-static void lost(struct libsd *sd, struct subscription *subscription, bool tell,
+void stream_lose(struct libsd *sd, struct subscription *subscription, bool tell,
                  const struct failure *failure)
 {
     leave(sd, subscription, tell);
     subscription->on_lost(subscription, failure);
-}
-
-/* ---- is it still the same store? ---------------------------------------- */
-
-static void check_done(struct call *call, struct buffer *text)
-{
-    struct libsd *sd = call->sd;
-    struct stream *stream = &sd->stream;
-    struct subscription *subscription;
-    struct failure failure = call->failure;
-    struct answer answer = { 0 };
-    bool replaced;
-
-    if (failure.code < 0 || answer_read(text, &answer, &failure) < 0) {
-        records_free(&answer.records);
-        stream_fail(sd, &failure); /* and with the next connection, ask again */
-        return;
-    }
-    records_free(&answer.records);
-    replaced = answer.header.cluster_id != stream->cluster_id ||
-               answer.header.raft_term < stream->raft_term;
-    stream->cluster_id = answer.header.cluster_id;
-    stream->raft_term = answer.header.raft_term;
-    failure_set(&failure, LIBSD_ECOMPACTED, "the store was replaced; it is at revision %lld now",
-                (long long)answer.header.revision);
-    subscription = TAILQ_FIRST(&stream->subscriptions);
-    while (subscription) {
-        struct subscription *next = TAILQ_NEXT(subscription, link);
-
-        if (subscription->state == SUBSCRIPTION_LIVE &&
-            (replaced || subscription->next - 1 > answer.header.revision))
-            lost(sd, subscription, true, &failure);
-        subscription = next;
-    }
-}
-
-/* A revision or term lower than what we knew may be a member that lags behind,
- * or a store that was wiped or restored, whose ids can be the same.  Only a
- * linearizable answer tells. */
-static void check_store(struct libsd *sd, const struct header *header,
-                        const struct subscription *subscription)
-{
-    struct stream *stream = &sd->stream;
-    struct call *call = &stream->check;
-
-    if (stream->cluster_id == 0)
-        stream->cluster_id = header->cluster_id;
-    if (header->cluster_id == stream->cluster_id && header->raft_term >= stream->raft_term &&
-        header->revision >= subscription->next - 1) {
-        stream->raft_term = header->raft_term;
-        return;
-    }
-    if (call->active)
-        return;
-    call->path = "/kv/range";
-    call->flags = 0;
-    call->deadline_ns = now_ns() + 5 * S;
-    call->done = check_done;
-    buffer_text(&call->body, "{");
-    message_key(&call->body, subscription->key, subscription->prefix);
-    buffer_text(&call->body, ",\"limit\":\"1\",\"keys_only\":true}");
-    call_start(call);
 }
 
 /* ---- messages ----------------------------------------------------------- */
@@ -276,7 +214,7 @@ static void refused(struct libsd *sd, struct subscription *subscription,
     if (message->compact_revision || reason.size == 0 || strstr(error.text, "compacted")) {
         failure_set(&failure, LIBSD_ECOMPACTED, "revisions below %lld are compacted",
                     (long long)message->compact_revision);
-        lost(sd, subscription, stood, &failure);
+        stream_lose(sd, subscription, stood, &failure);
         return;
     }
     failure_set(&failure, strstr(error.text, "permission denied") ? LIBSD_EDENIED : LIBSD_EREFUSED,
@@ -326,7 +264,7 @@ static void created(struct libsd *sd, struct watch_message *message)
     if (subscription->next == 0 && message->header.revision)
         subscription->next = message->header.revision + 1;
     else if (subscription->next)
-        check_store(sd, &message->header, subscription);
+        landmark_check(sd, &message->header, subscription);
     subscription->on_live(subscription);
 }
 
@@ -371,6 +309,7 @@ static void deliver(struct libsd *sd, struct subscription *subscription,
         return;
     }
     advance(subscription, &message->records, message->fragment);
+    landmark_note(sd, &message->records);
     if (message->records.count == 0 ||
         subscription->on_events(subscription, &message->records, line, !message->fragment))
         return;

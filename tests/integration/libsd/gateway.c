@@ -348,7 +348,8 @@ static void behave_range(struct exchange *exchange)
 {
     if (strstr(exchange->body, "\"key\":\"" KEY_A))
         answer_ok(exchange, "{" H ",\"kvs\":[" KV(KEY_A, 3) "],\"count\":\"1\"}");
-    else if (strstr(exchange->body, "\"key\":\"L2Yv\"")) /* "/f/" */
+    else if (strstr(exchange->body, "\"key\":\"L2Yv\"") || /* "/f/" */
+             strstr(exchange->body, "\"key\":\"" KEY_F "\""))
         answer_ok(exchange, "{" H ",\"kvs\":[" KV(KEY_F, 4) "],\"count\":\"1\"}");
     else
         answer_ok(exchange, "{" H "}");
