@@ -95,8 +95,10 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher
 
+# One segment for code and constants: every process maps it, and is spared two
+# mappings and the padding between them.
 $(B)/libnss_etcdsd.so.2: $(call objects,$(MODULE) $(TABLE_READER),obj) nss/module/libnss_etcdsd.map Makefile
-	$(CC) $(LINK) -shared -Wl,-soname,$(@F),-z,nodelete -Wl,--version-script=nss/module/$(@F:.so.2=.map) \
+	$(CC) $(LINK) -shared -Wl,-soname,$(@F),-z,nodelete,-z,noseparate-code -Wl,--version-script=nss/module/$(@F:.so.2=.map) \
 		$(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^)
 
 $(B)/libsd.so.1: $(call objects,$(LIBSD) $(TABLE_READER),obj) libsd/libsd.map Makefile
