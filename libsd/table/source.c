@@ -140,11 +140,14 @@ static bool window_reserve(struct table_window *window, size_t bytes)
     return true;
 }
 
-/* Claims a window that is not current and can hold `bytes`. */
-static struct table_window *window_claim(struct table_source *source, struct table_local *local,
-                                         size_t bytes)
+/* Claims a window that is not current and can hold `bytes`.  fresh: receives
+ * whether it was just reserved. */
+static struct table_window *window_claim(struct table_source *source, size_t bytes, bool *fresh)
 {
-    for (int i = 0; i < TABLE_WINDOWS; i++) {
+    struct table_local *local = local_of(source);
+
+    *fresh = false;
+    for (int i = atomic_load(&source->first) == TABLE_FIRST_DONE ? 0 : 1; i < TABLE_WINDOWS; i++) {
         struct table_window *window = &source->windows[i];
         uint32_t unclaimed = 0;
 
@@ -157,6 +160,7 @@ static struct table_window *window_claim(struct table_source *source, struct tab
                 if (atomic_load(&window->bytes) >= bytes)
                     return window;
             } else if (window_reserve(window, bytes)) {
+                *fresh = true;
                 return window;
             }
         }
@@ -165,21 +169,23 @@ static struct table_window *window_claim(struct table_source *source, struct tab
     return NULL;
 }
 
-static void window_release(struct table_source *source, struct table_local *local,
-                           const struct table_window *window)
+static void window_release(struct table_source *source, const struct table_window *window)
 {
-    atomic_store(&local->claims[window - source->windows], 0);
+    atomic_store(&local_of(source)->claims[window - source->windows], 0);
 }
 
-/* Maps the file over the window's beginning, zero pages over the rest. */
-static bool window_map(struct table_window *window, int fd, const struct stat *file)
+/* Maps the file over the window's beginning, zero pages over the rest unless
+ * they are there already. */
+static bool window_map(struct table_window *window, int fd, const struct stat *file, bool fresh)
 {
     void *at = (void *)atomic_load(&window->at);
     size_t bytes = atomic_load(&window->bytes);
 
-    if (mmap(at, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-             0) == MAP_FAILED ||
-        mmap(at, (size_t)file->st_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+    if (!fresh &&
+        mmap(at, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED)
+        return false;
+    if (mmap(at, (size_t)file->st_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
         return false;
     atomic_store_explicit(&window->device, file->st_dev, memory_order_relaxed);
     atomic_store_explicit(&window->inode, file->st_ino, memory_order_relaxed);
@@ -217,15 +223,40 @@ enum look {
     LOOK_BUSY /* all windows are being mapped: other threads are about to find it */
 };
 
+/* Maps the file into a window that is ours alone, and makes it current. */
+static enum look take(struct table_source *source, struct table_window *window, bool fresh, int fd,
+                      const struct stat *file, struct table_window *seen)
+{
+    struct table_view view;
+
+    if (!window_map(window, fd, file, fresh) || !window_view(window, &view) ||
+        table_load(view.words + TABLE_H_SIZE) > (uint64_t)file->st_size)
+        return LOOK_NOTHING;
+    /* Somebody else may have been faster: then theirs is as good. */
+    (void)atomic_compare_exchange_strong(&source->current, &seen, window);
+    return LOOK_FOUND;
+}
+
+static enum look take_first(struct table_source *source, int fd, const struct stat *file)
+{
+    struct table_window *window = &source->windows[0];
+    enum look found = LOOK_NOTHING;
+
+    if (window_reserve(window, (size_t)file->st_size))
+        found = take(source, window, true, fd, file, NULL);
+    atomic_store(&source->first, TABLE_FIRST_DONE);
+    return found;
+}
+
 /* Maps the file at the path and makes it current, unless it is the current one
  * already or no good. */
 static enum look look(struct table_source *source, struct table_window *seen)
 {
-    struct table_local *local = local_of(source);
     struct table_window *window;
-    struct table_view view;
-    struct stat file;
     enum look found = LOOK_NOTHING;
+    int first = TABLE_FIRST_FREE;
+    struct stat file;
+    bool fresh;
     int fd = open_table(source, &file);
 
     if (fd < 0)
@@ -233,19 +264,17 @@ static enum look look(struct table_source *source, struct table_window *seen)
     if (seen != NULL && table_load(&seen->device) == file.st_dev &&
         table_load(&seen->inode) == file.st_ino)
         goto out;
-
-    window = window_claim(source, local, (size_t)file.st_size);
+    if (atomic_compare_exchange_strong(&source->first, &first, TABLE_FIRST_TAKEN)) {
+        found = take_first(source, fd, &file);
+        goto out;
+    }
+    window = window_claim(source, (size_t)file.st_size, &fresh);
     if (window == NULL) {
         found = LOOK_BUSY;
         goto out;
     }
-    if (window_map(window, fd, &file) && window_view(window, &view) &&
-        table_load(view.words + TABLE_H_SIZE) <= (uint64_t)file.st_size) {
-        /* Somebody else may have been faster: then theirs is as good. */
-        (void)atomic_compare_exchange_strong(&source->current, &seen, window);
-        found = LOOK_FOUND;
-    }
-    window_release(source, local, window);
+    found = take(source, window, fresh, fd, &file, seen);
+    window_release(source, window);
 out:
     close_file(fd);
     return found;

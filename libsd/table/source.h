@@ -51,6 +51,15 @@ struct table_local {
     _Atomic uint32_t claims[TABLE_WINDOWS];
 };
 
+/* Most processes map the table once.  Who comes first takes windows[0] without
+ * a claim, so that they need no struct table_local.  A child forked while
+ * that was being mapped never finds it free. */
+enum table_first {
+    TABLE_FIRST_FREE,
+    TABLE_FIRST_TAKEN,
+    TABLE_FIRST_DONE
+};
+
 struct table_window {
     _Atomic(uintptr_t) at; /* 0: not reserved yet; constant afterwards */
     _Atomic(size_t) bytes; /* constant once `at` is set */
@@ -61,9 +70,10 @@ struct table_window {
 struct table_source {
     const char *path; /* NULL: $ETCDSD_TABLE, else TABLE_DEFAULT_PATH */
     _Atomic(struct table_window *) current;
-    table_word looked_at; /* of the last look in vain: monotonic seconds + 1,
+    table_word looked_at;                /* of the last look in vain: monotonic seconds + 1,
                              then a bit: the table was known to be superseded */
-    _Atomic(struct table_local *) local;
+    _Atomic(struct table_local *) local; /* made when first needed */
+    atomic_int first;                    /* enum table_first */
     table_word boot_id[2];
     struct table_window windows[TABLE_WINDOWS];
     struct table_local fallback;

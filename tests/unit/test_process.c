@@ -365,6 +365,9 @@ Test(process, a_child_has_neither_the_claims_nor_the_positions_of_its_parent)
 {
     struct table_local *local;
 
+    /* A choice between two, and a second file, are what needs the page. */
+    cr_assert_eq(table_put(&f, "two.service.etcd", "a=10.0.0.1:80 b=10.0.0.2:80"), 1);
+    cr_assert(is_answer(ask("two.service.etcd")));
     cr_assert_eq(ask("user.service.etcd"), 1);
     local = atomic_load(&table_file.local);
     for (int i = 0; i < TABLE_WINDOWS; i++)
