@@ -461,3 +461,16 @@ Test(source, a_record_in_a_window_that_was_used_again_is_not_whole)
                   "10.0.0.%u and 10.0.0.%u are taken for one answer", ntohl(before) & 255,
                   ntohl(after) & 255);
 }
+
+/* In a forked child the thread that took the first window does not exist. */
+Test(source, a_child_forked_during_the_first_mapping_maps_for_itself)
+{
+    static struct table_source source = { .first = TABLE_FIRST_TAKEN };
+    struct table_view view;
+
+    source.path = f.path;
+    publish_user();
+    cr_assert(table_source_view(&source, &view));
+    cr_expect_str_eq(table_ask(&view, "user.service.etcd"), "10.0.0.1");
+    cr_expect_neq(atomic_load(&source.current), &source.windows[0]);
+}
