@@ -85,6 +85,7 @@ static bool emit_page(struct libsd_watch *watch, struct answer *answer, struct b
     struct item *item;
 
     if (watch->revision == 0) {
+        watch->cluster_id = answer->header.cluster_id;
         if (!watch_note(watch, LIBSD_EVENT_LIST_BEGIN, answer->header.revision, 0, NULL))
             return false;
         watch->revision = answer->header.revision;
@@ -96,7 +97,8 @@ static bool emit_page(struct libsd_watch *watch, struct answer *answer, struct b
     item->text = *text;
     answer->records = (struct records){ 0 };
     *text = (struct buffer){ 0 };
-    if (!answer->more && !item_note(item, LIBSD_EVENT_LIST_END, watch->revision, 0, NULL)) {
+    if (!answer->more &&
+        !watch_note_in(watch, item, LIBSD_EVENT_LIST_END, watch->revision, 0, NULL)) {
         item_free(item);
         return false;
     }

@@ -696,7 +696,7 @@ typedef struct libsd_event {
     const libsd_kv *kv;  /* PUT, DELETE; else NULL */
     int64_t revision;    /* PUT, DELETE: of the change; LIST_END, COMMIT: up to */
     const char *detail;  /* DISCONNECTED, ENDED: one line; else NULL */
-    uint64_t cluster_id; /* LIST_BEGIN, LIST_END, CONNECTED: the store's; else 0 */
+    uint64_t cluster_id; /* the store's, once known; PUT, DELETE: 0 */
 } libsd_event;
 
 /* Told of each event, in the order of revisions. */

@@ -18,8 +18,8 @@
 #include "util.h"
 
 /* A key with what became of it.  type is an enum libsd_event_type; queues add
- * events without a key, whose revision is in kv.mod_revision and whose detail
- * is in kv.value. */
+ * events without a key, whose revision is in kv.mod_revision, whose detail is in
+ * kv.value, and whose cluster id is in kv.lease. */
 struct record {
     libsd_kv kv;
     int type;

@@ -123,6 +123,7 @@ struct stream {
 
     struct timer timer;
     struct backoff backoff;
+    uint64_t cluster_id; /* of who created the last watch; 0: nobody yet */
     int64_t opened_ns;
     int64_t heard_ns;   /* last byte from etcd */
     int64_t line_ns;    /* last time there was no line half received */

@@ -255,6 +255,7 @@ static void created(struct libsd *sd, struct watch_message *message)
         return;
     }
     stream->state = STREAM_OPEN;
+    stream->cluster_id = message->header.cluster_id;
     loop_heard(&sd->loop);
     if (!subscription)
         return; /* cancelled meanwhile */

@@ -22,6 +22,7 @@ static void watch_deliver(struct owner *owner, const struct record *record)
         .kv = has_key ? &record->kv : NULL,
         .revision = record->kv.mod_revision,
         .detail = has_key ? NULL : record->kv.value.data,
+        .cluster_id = has_key ? 0 : (uint64_t)record->kv.lease,
     };
 
     watch->callback(&event, watch->arg);
@@ -37,12 +38,21 @@ static void watch_free(struct owner *owner)
 
 /* ---- I/O thread --------------------------------------------------------- */
 
+bool watch_note_in(struct libsd_watch *watch, struct item *item, int type, int64_t revision,
+                   int error, const char *detail)
+{
+    if (!item_note(item, type, revision, error, detail))
+        return false;
+    item->records.list[item->records.count - 1].kv.lease = (int64_t)watch->cluster_id;
+    return true;
+}
+
 bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error,
                 const char *detail)
 {
     struct item *item = item_new(&watch->owner);
 
-    if (!item || !item_note(item, type, revision, error, detail)) {
+    if (!item || !watch_note_in(watch, item, type, revision, error, detail)) {
         item_free(item);
         return false;
     }
@@ -84,6 +94,8 @@ static void on_live(struct subscription *subscription)
 {
     struct libsd_watch *watch = container_of(subscription, struct libsd_watch, subscription);
 
+    if (watch->sd->stream.cluster_id)
+        watch->cluster_id = watch->sd->stream.cluster_id;
     if (watch->sight != SIGHT_CONNECTED)
         tell(watch, LIBSD_EVENT_CONNECTED, 0, NULL);
     watch->sight = SIGHT_CONNECTED;
@@ -101,7 +113,7 @@ static bool on_events(struct subscription *subscription, struct records *records
     if (!item)
         return false;
     item->records = *records;
-    if (complete && !item_note(item, LIBSD_EVENT_COMMIT, revision, 0, NULL)) {
+    if (complete && !watch_note_in(watch, item, LIBSD_EVENT_COMMIT, revision, 0, NULL)) {
         item->records = (struct records){ 0 };
         item_free(item);
         return false;

@@ -21,12 +21,13 @@ struct libsd_watch {
     struct task stop;
 
     LIST_ENTRY(libsd_watch) link;
+    uint64_t cluster_id; /* of the last list, or the stream's; 0: not known yet */
     struct subscription subscription;
     enum {
         SIGHT_UNKNOWN,
         SIGHT_CONNECTED,
         SIGHT_DISCONNECTED
-    } sight; /* what the application was told last */
+    } sight;    /* what the application was told last */
     int untold; /* enum libsd_event_type there was no memory to tell of; 0: none */
     int untold_error;
     struct timer untold_timer;
@@ -46,6 +47,10 @@ struct libsd_watch {
 void watch_down(struct libsd_watch *watch, const struct failure *failure);
 bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error,
                 const char *detail);
+
+/* The same, as a part of an item. */
+bool watch_note_in(struct libsd_watch *watch, struct item *item, int type, int64_t revision,
+                   int error, const char *detail);
 
 /* follow.c: lists, then subscribes; again when needed. */
 void follow_init(struct libsd_watch *watch);

@@ -168,8 +168,9 @@ static void on_list_begin(struct mirror *mirror)
     log_line(LOG_LEVEL_DEBUG, "list: begins");
 }
 
-static void on_list_end(struct mirror *mirror, int64_t revision)
+static void on_list_end(struct mirror *mirror, const libsd_event *event)
 {
+    int64_t revision = event->revision;
     uint64_t swept = model_sweep(mirror->model);
     bool is_first = !mirror->publish->is_complete;
 
@@ -177,6 +178,7 @@ static void on_list_end(struct mirror *mirror, int64_t revision)
     mirror->is_whole = true;
     mirror->pending_ms = 0;
     mirror->revision = revision;
+    mirror->publish->cluster = event->cluster_id;
     publish_list(mirror->publish, revision);
     log_line(is_first || swept > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
              "list at revision %" PRId64 ": %" PRIu64 " keys, %" PRIu64 " of them dropped, %" PRIu64
@@ -231,7 +233,7 @@ void mirror_event(const libsd_event *event, void *arg)
         on_list_begin(mirror);
         break;
     case LIBSD_EVENT_LIST_END:
-        on_list_end(mirror, event->revision);
+        on_list_end(mirror, event);
         break;
     case LIBSD_EVENT_COMMIT:
         on_commit(mirror, event->revision);

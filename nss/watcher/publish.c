@@ -289,7 +289,7 @@ void publish_changes(struct publish *publish, int64_t revision)
     counters_set(publish);
     publish->revision = revision;
     if (publish->model->failed.head == NULL)
-        table_writer_set_revision(publish->table, 0, revision);
+        table_writer_set_revision(publish->table, publish->cluster, revision);
 }
 
 /* A service that could not be written is in the model, so it stays (P2). */

@@ -31,6 +31,7 @@ struct publish {
     int64_t told_s;              /* monotonic */
     bool is_complete;            /* the model once held all of a list */
     int64_t revision;            /* last given to the table */
+    uint64_t cluster;            /* id of the one that was listed last */
     uint64_t dropped;            /* last given to the table */
     uint64_t unnamed;            /* instances without a label of their own were met so often */
     uint64_t refused;            /* services were refused so often */

@@ -4,6 +4,7 @@
  * kind, leases, the cluster.
  */
 #include <criterion/criterion.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -409,6 +410,30 @@ Test(ops, status_of_a_named_endpoint_is_not_anothers)
     cr_assert_eq(libsd_status(sd, etcd.url, &reply, 0), 0);
     libsd_reply_free(reply);
     cr_assert_eq(libsd_status(sd, NULL, &reply, 0), 0);
+    libsd_reply_free(reply);
+}
+
+static atomic_ullong clusters[LIBSD_EVENT_ENDED + 1];
+
+static void note_cluster(const libsd_event *event, void *arg)
+{
+    (void)arg;
+    atomic_store(&clusters[event->type], event->cluster_id);
+}
+
+Test(ops, events_name_the_cluster)
+{
+    libsd_watch *watch;
+    libsd_reply *reply = execute(libsd_op_members(), 0);
+
+    cr_assert_eq(libsd_watch_open(sd, libsd_str("/c/"), LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST, 0,
+                                  note_cluster, NULL, &watch),
+                 0);
+    UNTIL(atomic_load(&clusters[LIBSD_EVENT_CONNECTED]), 20);
+    cr_assert_eq(atomic_load(&clusters[LIBSD_EVENT_CONNECTED]), reply->cluster_id);
+    cr_assert_eq(atomic_load(&clusters[LIBSD_EVENT_LIST_BEGIN]), reply->cluster_id);
+    cr_assert_eq(atomic_load(&clusters[LIBSD_EVENT_LIST_END]), reply->cluster_id);
+    libsd_watch_close(watch);
     libsd_reply_free(reply);
 }
 
