@@ -38,7 +38,7 @@ UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
 	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c)
 TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c lock.c)
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c cluster.c connect.c election.c faults.c follow.c hostile.c kv.c lock.c network.c once.c \
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c election.c faults.c follow.c hostile.c kv.c lock.c network.c once.c \
 	ops.c tls.c txn.c watch.c) \
 	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
 	$(addprefix tests/integration/libsd/test_register,.c _change.c _conflicts.c _losses.c _many.c)
@@ -227,8 +227,9 @@ fuzz: $(call programs,$(FUZZ_TARGETS),fuzz) ## look for crashing inputs, FUZZ_SE
 	@tests/fuzz/run $(FUZZ_SECONDS) $^
 
 CHAOS_READS = 100M
-chaos: $(call programs,tests/unit/test_race.c,obj) ## the long tests: 100 million checked reads against a writer
-	READS=$(CHAOS_READS) TEST_TIMEOUT=3600 tests/run $(B)/log $^
+CHAOS_FAULTS = 200
+chaos: $(call programs,tests/unit/test_race.c tests/integration/libsd/test_faults.c,obj) ## the long tests: 100 million checked reads against a writer, 200 faults
+	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) TEST_TIMEOUT=3600 tests/run $(B)/log $^
 
 bench: all $(B)/bench/bench $(B)/bench/libnss_null.so.2 ## what lookups and changes cost, beside a module that does nothing
 	@$(B)/bench/bench $(CURDIR)/$(B):$(CURDIR)/$(B)/bench
