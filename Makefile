@@ -21,7 +21,8 @@ sbindir = $(exec_prefix)/sbin
 
 TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
 TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
-LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c claim.c conf.c contest.c election.c endpoint.c \
+LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c check.c check_callback.c check_command.c check_http.c \
+	claim.c conf.c contest.c election.c endpoint.c \
 	error.c follow.c group.c grpc_error.c handle.c http.c instance.c json.c keeper.c keywatch.c kv.c kvs.c landmark.c lease.c \
 	lines.c lock.c loop.c manage.c message.c observe.c op.c options.c pending.c plan.c queue.c register.c registration.c \
 	registry.c reply.c request.c standing.c stream.c subscription.c txn.c util.c value.c wait.c watch.c)
@@ -37,8 +38,8 @@ UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
 	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c)
-TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c lock.c)
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c election.c faults.c follow.c hostile.c kv.c lock.c network.c once.c \
+TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c health.c lock.c)
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c election.c faults.c follow.c health.c hostile.c kv.c lock.c network.c once.c \
 	ops.c tls.c txn.c watch.c) \
 	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
 	$(addprefix tests/integration/libsd/test_register,.c _change.c _conflicts.c _losses.c _many.c)

@@ -76,6 +76,7 @@ static void destroy(struct libsd *sd)
 {
     contests_free(sd);
     groups_free(sd);
+    checks_free(&sd->checks);
     stream_free(sd);
     auth_free(sd);
     loop_free(&sd->loop);
@@ -105,6 +106,7 @@ int libsd_open(libsd **handle, const libsd_options *options)
     sd->close_task.run = close_task;
     requests_init(&sd->requests);
     pthread_mutex_init(&sd->detail_mutex, NULL);
+    checks_init(&sd->checks);
     rc = options_resolve(&sd->options, options);
     if (rc < 0)
         goto fail_options;
@@ -133,6 +135,7 @@ fail_endpoints:
     options_clear(&sd->options);
 fail_options:
     requests_free(&sd->requests);
+    checks_free(&sd->checks);
     pthread_mutex_destroy(&sd->detail_mutex);
     free(sd);
     return rc;
@@ -141,6 +144,7 @@ fail_options:
 void handle_end(libsd *sd)
 {
     queue_stop(sd);
+    checks_end(sd);
     loop_post_last(&sd->loop, &sd->close_task);
     loop_join(&sd->loop);
     requests_end(sd);
@@ -170,13 +174,18 @@ void libsd_close(libsd *sd)
         close_forked(sd);
         return;
     }
-    if (!queue_is_mine(sd)) {
+    if (!queue_is_mine(sd) && !checks_is_mine(sd)) {
         handle_end(sd);
         return;
     }
+    if (checks_is_mine(sd)) {
+        pthread_mutex_lock(&sd->checks.mutex);
+        sd->checks.close_wanted = true;
+        pthread_mutex_unlock(&sd->checks.mutex);
+    }
     queue = &sd->queue;
     pthread_mutex_lock(&queue->mutex);
-    queue->close_wanted = true;
+    queue->close_wanted = queue_is_mine(sd);
     queue->stopped = true;
     pthread_mutex_unlock(&queue->mutex);
 }

@@ -3,7 +3,8 @@
  * The handle.
  *
  * Who touches what: options, pid and serial never change, nor do the URLs of
- * endpoints.  loop, queue and requests have their own locks.  Everything else belongs to the I/O thread.
+ * endpoints.  loop, queue, requests and checks have their own locks.  Everything
+ * else belongs to the I/O thread.
  */
 #ifndef LIBSD_INTERNAL_H
 #define LIBSD_INTERNAL_H
@@ -16,6 +17,7 @@
 
 #include "auth.h"
 #include "call.h"
+#include "check.h"
 #include "endpoint.h"
 #include "group.h"
 #include "libsd.h"
@@ -33,6 +35,7 @@ struct libsd {
     struct libsd_options options;
     struct loop loop;
     struct queue queue;
+    struct checks checks;
 
     struct endpoints endpoints;
     struct auth auth;

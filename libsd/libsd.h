@@ -284,6 +284,49 @@ enum libsd_takeover {
     LIBSD_TAKEOVER_FAIL = 3     /* LIBSD_ECONFLICT at once */
 };
 
+/* How a registration's health is checked. */
+enum libsd_check_type {
+    LIBSD_CHECK_TCP = 1,     /* good: a connection can be made */
+    LIBSD_CHECK_HTTP = 2,    /* good: a GET is answered with status 200 to 399 */
+    LIBSD_CHECK_COMMAND = 3, /* good: it ends with status 0 */
+    LIBSD_CHECK_CALLBACK = 4 /* good: it returns 0 */
+};
+
+/* A check of the application's own.  It may block, and call what blocks: it has
+ * a thread of its own, with every signal blocked.  One that takes longer than
+ * the check's timeout counts as bad and is not called again until it returned.
+ * libsd_deregister() and libsd_close() wait for it (from inside itself they do
+ * not; the handle then ends after it). */
+typedef int libsd_check_callback(libsd *sd, const char *service, const char *instance, void *arg);
+
+/* A health check that decides whether the key is in etcd.  Set size to sizeof
+ * (libsd_check), type, and what it needs; zero the rest for defaults (in
+ * brackets).  Checks run beside everything else: no lease waits for one. */
+typedef struct libsd_check {
+    size_t size;
+    int type;                   /* enum libsd_check_type */
+    const char *target;         /* TCP: host:port [the registration's address, as it was
+                         * registered]; HTTP: a URL, or a path at the
+                         * registration's address ["/"]; redirects are not
+                         * followed */
+    const char *host;           /* HTTP: the Host header [that of the URL] */
+    const char *const *command; /* COMMAND: words, NULL at the end, the first looked
+                                 * for in $PATH.  It runs in a process group of its
+                                 * own with /dev/null for standard input, output
+                                 * and error and no other descriptor; the group is
+                                 * killed when the command or its time ends.  A
+                                 * program that ignores SIGCHLD, or waits for any
+                                 * child, takes its status away: that is bad */
+    libsd_check_callback *callback;
+    void *callback_arg;
+    int interval_ms; /* from one run's begin to the next's, a tenth more or less
+                      * [10000]; runs of a check never overlap */
+    int timeout_ms;  /* of one run [2000] */
+    int rise;        /* so many good runs in a row put the key in [1] */
+    int fall;        /* so many bad ones take it out [3] */
+    int passing;     /* 1: it counts as good until runs say otherwise [0: bad] */
+} libsd_check;
+
 /* Set size to sizeof (libsd_register_options); zero the rest for defaults.
  * Fields are only ever added at the end. */
 typedef struct libsd_register_options {
@@ -293,9 +336,10 @@ typedef struct libsd_register_options {
     int timeout_ms;                        /* 0: the handle's timeout-ms */
     libsd_registration_callback *callback; /* NULL: nobody is told */
     void *callback_arg;
-    uint32_t priority;    /* 0: none given */
-    const char *metadata; /* NULL, or a JSON object of at most 32 KiB, such as
+    uint32_t priority;        /* 0: none given */
+    const char *metadata;     /* NULL, or a JSON object of at most 32 KiB, such as
                            * {"zone":"a","version":"1.2"} */
+    const libsd_check *check; /* NULL: none */
 } libsd_register_options;
 
 /* Registers an instance: writes <prefix><service>/<instance> = address (or,
@@ -320,7 +364,8 @@ typedef struct libsd_register_options {
  * place; see libsd_update() for less.
  * options: NULL for defaults.
  *
- * Blocks until the key is written, at most timeout_ms.  Returns 0;
+ * Blocks until the key is written, at most timeout_ms, or not at all with a
+ * check that has to pass first (LIBSD_UNHEALTHY until then).  Returns 0;
  * LIBSD_EINVAL; LIBSD_ECONFLICT (nothing is registered then); LIBSD_ENOMEM;
  * LIBSD_EAUTH, LIBSD_EDENIED, LIBSD_EREFUSED (nothing is registered then);
  * LIBSD_ETIMEDOUT or LIBSD_EUNAVAILABLE: etcd can't be reached yet, the

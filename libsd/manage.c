@@ -72,6 +72,8 @@ static void drop(struct registration *registration, struct pending *pending)
 {
     pending_join(pending, registration, LIBSD_ENOTFOUND);
     atomic_store_explicit(&registration->owner.closed, true, memory_order_release);
+    if (registration->check)
+        check_stop(registration->check);
     keywatch_stop(registration);
     claim_queue(registration, STEP_DROP);
 }
@@ -85,8 +87,10 @@ int libsd_deregister(libsd *sd, const char *service, const char *instance, int t
 {
     int rc = run(sd, service, instance, timeout_ms, deregister_task);
 
-    if (rc != LIBSD_EINVAL && rc != LIBSD_EFORKED && rc != LIBSD_EDEADLOCK)
+    if (rc != LIBSD_EINVAL && rc != LIBSD_EFORKED && rc != LIBSD_EDEADLOCK) {
         queue_settle(sd);
+        checks_settle(sd);
+    }
     return rc;
 }
 

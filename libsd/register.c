@@ -72,11 +72,18 @@ static int add(struct pending *pending, struct registration *registration)
         registry_remove(registration);
     if (!group)
         return LIBSD_ENOMEM;
-    if (old)
+    if (old && registration->withheld)
+        registration_yield(old);
+    else if (old)
         registration_retire(old);
     group_join(group, registration);
     pending_join(pending, registration, 0);
-    claim_queue(registration, STEP_CLAIM);
+    if (registration->check)
+        check_start(registration->check, registration);
+    if (registration->withheld)
+        registration_hidden(registration, 0);
+    else
+        claim_queue(registration, STEP_CLAIM);
     return 0;
 }
 
@@ -96,6 +103,28 @@ static void register_task(struct task *task)
 }
 
 /* ---- calls -------------------------------------------------------------- */
+
+/* Makes one, with its check, for pending. */
+static int make(struct pending *pending, const libsd_registration *one, int ttl_s,
+                const libsd_register_options *options, struct failure *failure)
+{
+    struct libsd *sd = pending->sd;
+    libsd_registration named = *one;
+    struct registration *registration = registration_new(
+        sd, one->service, one->instance, one->address, ttl_s ? ttl_s : sd->options.ttl_s, options);
+    int rc;
+
+    if (!registration)
+        return failure_set(failure, LIBSD_ENOMEM, "out of memory");
+    TAILQ_INSERT_TAIL(&pending->added, registration, link);
+    if (!options->check)
+        return 0;
+    named.instance = registration->instance;
+    rc = check_new(sd, options->check, &named, &registration->check, failure);
+    if (rc == 0 && !registration->check->passing)
+        registration->withheld = WITHHELD_UNHEALTHY;
+    return rc;
+}
 
 static int register_all(libsd *sd, const libsd_registration *list, size_t count, int ttl_s,
                         const libsd_register_options *options, bool detached)
@@ -119,19 +148,13 @@ static int register_all(libsd *sd, const libsd_registration *list, size_t count,
         return LIBSD_ENOMEM;
     pending->adds = true;
     pending->detached = detached;
-    for (size_t i = 0; i < count; i++) {
-        struct registration *registration =
-            registration_new(sd, list[i].service, list[i].instance, list[i].address,
-                             ttl_s ? ttl_s : sd->options.ttl_s, &given);
-
-        if (!registration) {
-            waiter_drop(&pending->waiter);
-            waiter_drop(&pending->waiter);
-            return LIBSD_ENOMEM;
-        }
-        TAILQ_INSERT_TAIL(&pending->added, registration, link);
-    }
-    return pending_run(pending);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = make(pending, &list[i], ttl_s, &given, &failure);
+    if (rc == 0)
+        return pending_run(pending);
+    waiter_drop(&pending->waiter);
+    waiter_drop(&pending->waiter);
+    return handle_fail(sd, &failure);
 }
 
 int libsd_register(libsd *sd, const char *service, const char *instance, const char *address,

@@ -71,6 +71,8 @@ void registration_answer(struct registration *registration, const struct failure
 static void take_out(struct registration *registration)
 {
     timer_stop(&registration->timer);
+    if (registration->check)
+        check_stop(registration->check);
     keywatch_stop(registration);
     registry_remove(registration);
     group_leave(registration);
@@ -85,6 +87,20 @@ void registration_retire(struct registration *registration)
     registration_answer(registration, &closed);
     atomic_store_explicit(&registration->owner.closed, true, memory_order_release);
     take_out(registration);
+}
+
+void registration_yield(struct registration *registration)
+{
+    struct failure closed;
+
+    failure_set(&closed, LIBSD_ECLOSED, "the registration has ended");
+    registration_answer(registration, &closed);
+    atomic_store_explicit(&registration->owner.closed, true, memory_order_release);
+    if (registration->check)
+        check_stop(registration->check);
+    keywatch_stop(registration);
+    registry_remove(registration);
+    claim_queue(registration, STEP_DROP);
 }
 
 /* The end of one that never stood: the call that waits is told, or else the

@@ -31,6 +31,7 @@
 #include "util.h"
 #include "value.h"
 
+struct check;
 struct group;
 struct pending;
 
@@ -65,6 +66,7 @@ struct registration {
     int takeover;
     libsd_registration_callback *callback;
     void *callback_arg;
+    struct check *check; /* NULL: none */
 
     struct value *value;
     struct value *previous; /* what etcd has, until the value is written; or NULL */
@@ -118,6 +120,8 @@ void registration_change(struct registration *registration, struct value *value)
 /* Keeps the key out of etcd for a reason, or no longer for that reason. */
 void registration_withhold(struct registration *registration, enum withheld reason, bool withhold);
 
+/* Another one takes its name, but not its key: that goes. */
+void registration_yield(struct registration *registration);
 /* Takes it out of everything. */
 void registration_retire(struct registration *registration);
 

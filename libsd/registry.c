@@ -65,6 +65,8 @@ static void registration_free(struct owner *owner)
     free(registration->key);
     value_free(registration->value);
     value_free(registration->previous);
+    if (registration->check)
+        check_drop(registration->check);
     free(registration);
 }
 

@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Health checks that put keys in and take them out.
+ */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "enlist.h"
+
+TestSuite(health, .init = enlist_setup, .fini = enlist_teardown, .timeout = 60);
+
+static libsd_check quick(int type)
+{
+    return (libsd_check){
+        .size = sizeof(libsd_check), .type = type, .interval_ms = 50, .timeout_ms = 1000, .fall = 2
+    };
+}
+
+static int enlist_checked(const char *address, const libsd_check *check)
+{
+    libsd_register_options options = {
+        .size = sizeof options, .callback = take_note, .callback_arg = &story, .check = check
+    };
+
+    return libsd_register(sd, "user", "i1", address, 2, &options);
+}
+
+/* ---- a server ----------------------------------------------------------- */
+
+static struct server {
+    int fd;
+    char address[30];
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    const char *answer;
+    char request[1000]; /* the last one */
+} server = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static void server_open(int port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    socklen_t size = sizeof address;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    server.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(server.fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    cr_assert(bind(server.fd, (struct sockaddr *)&address, size) == 0 &&
+              listen(server.fd, 64) == 0 &&
+              getsockname(server.fd, (struct sockaddr *)&address, &size) == 0);
+    snprintf(server.address, sizeof server.address, "127.0.0.1:%d", ntohs(address.sin_port));
+}
+
+static int server_close(void)
+{
+    int port = atoi(strchr(server.address, ':') + 1);
+
+    close(server.fd);
+    return port;
+}
+
+static void *serve(void *arg)
+{
+    int client;
+
+    (void)arg;
+    while ((client = accept(server.fd, NULL, NULL)) >= 0) {
+        char request[1000];
+        const char *answer;
+        ssize_t size = recv(client, request, sizeof request - 1, 0);
+
+        request[size > 0 ? size : 0] = '\0';
+        pthread_mutex_lock(&server.mutex);
+        answer = server.answer;
+        strcpy(server.request, request);
+        pthread_mutex_unlock(&server.mutex);
+        if (size > 0 && *answer == '\0')
+            recv(client, request, 1, 0); /* hangs until the other side ends */
+        else if (size > 0)
+            send(client, answer, strlen(answer), MSG_NOSIGNAL);
+        close(client);
+    }
+    return NULL;
+}
+
+static void answer_with(const char *answer)
+{
+    pthread_mutex_lock(&server.mutex);
+    server.answer = answer;
+    pthread_mutex_unlock(&server.mutex);
+}
+
+static bool was_asked(const char *text)
+{
+    bool found;
+
+    pthread_mutex_lock(&server.mutex);
+    found = strstr(server.request, text) != NULL;
+    pthread_mutex_unlock(&server.mutex);
+    return found;
+}
+
+/* ---- over the network --------------------------------------------------- */
+
+Test(health, key_comes_and_goes_with_the_port)
+{
+    libsd_check check = quick(LIBSD_CHECK_TCP);
+    int port;
+
+    server_open(0);
+    port = server_close();
+    cr_assert_eq(enlist_checked(server.address, &check), 0);
+    UNTIL(told(&story, "U"), 2);
+    cr_assert(absent(judge, KEY), "not before it has passed");
+    server_open(port);
+    UNTIL(has(judge, KEY, server.address), 5);
+    server_close();
+    UNTIL(absent(judge, KEY), 5);
+    server_open(port);
+    UNTIL(has(judge, KEY, server.address), 5);
+    UNTIL(told(&story, "URUR"), 2);
+    server_close();
+}
+
+static int open_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+Test(health, connections_of_checks_are_closed)
+{
+    libsd_check check = quick(LIBSD_CHECK_TCP);
+    int before;
+    double begin;
+
+    check.interval_ms = 5;
+    server_open(0);
+    cr_assert_eq(enlist_checked(server.address, &check), 0);
+    UNTIL(told(&story, "UR"), 5);
+    before = open_descriptors();
+    for (begin = seconds(); seconds() - begin < 0.5; nap()) /* their queue is never emptied */
+        cr_assert_leq(open_descriptors(), before + 3);
+    server_close();
+}
+
+Test(health, http_status_decides)
+{
+    libsd_check check = quick(LIBSD_CHECK_HTTP);
+
+    check.target = "/health?x=1";
+    check.host = "user.example";
+    server_open(0);
+    answer_with("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    cr_assert_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
+    cr_assert_eq(enlist_checked(server.address, &check), 0);
+    for (double begin = seconds(); seconds() - begin < 0.5; nap())
+        cr_assert(absent(judge, KEY));
+    answer_with("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    UNTIL(has(judge, KEY, server.address), 5);
+    cr_assert(was_asked("GET /health?x=1 HTTP/1.1\r\n"));
+    cr_assert(was_asked("\r\nHost: user.example\r\n"));
+    answer_with("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+    UNTIL(absent(judge, KEY), 5);
+    answer_with("HTTP/1.1 302 There\r\nLocation: http://127.0.0.1:1/\r\n\r\n");
+    UNTIL(has(judge, KEY, server.address), 5);
+    answer_with("nonsense\r\n\r\n");
+    UNTIL(absent(judge, KEY), 5);
+    answer_with("HTTP/1.1 204 Fine\r\n\r\n");
+    UNTIL(has(judge, KEY, server.address), 5);
+}
+
+Test(health, answer_that_does_not_come_is_bad_and_costs_no_beat)
+{
+    libsd_check check = quick(LIBSD_CHECK_HTTP);
+    double begin;
+    char detail[300];
+
+    check.timeout_ms = 300;
+    server_open(0);
+    answer_with("HTTP/1.1 200 OK\r\n\r\n");
+    cr_assert_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
+    cr_assert_eq(libsd_register(sd, "user", "i2", OTHER, 2, NULL), 0);
+    cr_assert_eq(enlist_checked(server.address, &check), 0);
+    UNTIL(has(judge, KEY, server.address), 5);
+    answer_with("");
+    UNTIL(absent(judge, KEY), 5);
+    for (begin = seconds(); seconds() - begin < 4; nap())
+        cr_assert(has(judge, "/service/user/i2", OTHER), "its lease is kept");
+    libsd_error_detail(sd, detail, sizeof detail);
+    cr_assert(strstr(detail, "check of user/i1 failed: ") != NULL, "%s", detail);
+}
+
+/* ---- commands ----------------------------------------------------------- */
+
+static char dir[] = "/tmp/test_health.XXXXXX";
+
+static const char *in_dir(const char *name)
+{
+    static char paths[4][100];
+    static int next;
+    static bool made;
+    char *path = paths[next++ % 4];
+
+    if (!made)
+        cr_assert_not_null(mkdtemp(dir));
+    made = true;
+    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
+    return path;
+}
+
+static void touch(const char *path)
+{
+    FILE *file = fopen(path, "w");
+
+    cr_assert_not_null(file);
+    fclose(file);
+}
+
+static void remove_dir(void)
+{
+    unlink(in_dir("up"));
+    unlink(in_dir("pid"));
+    rmdir(dir);
+}
+
+static int children(void)
+{
+    FILE *pipe = popen("ps -o pid= --ppid $PPID | wc -l", "r");
+    int count = 0;
+
+    cr_assert(pipe && fscanf(pipe, "%d", &count) == 1);
+    pclose(pipe);
+    return count;
+}
+
+Test(health, commands_status_decides)
+{
+    const char *command[] = { "test", "-e", in_dir("up"), NULL };
+    libsd_check check = quick(LIBSD_CHECK_COMMAND);
+    int before = children();
+
+    check.command = command;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(told(&story, "U"), 2);
+    touch(in_dir("up"));
+    UNTIL(has(judge, KEY, ADDRESS), 5);
+    unlink(in_dir("up"));
+    UNTIL(absent(judge, KEY), 5);
+    cr_assert_eq(libsd_deregister(sd, "user", "i1", 0), 0);
+    UNTIL(children() == before, 5);
+    remove_dir();
+}
+
+Test(health, command_gets_nothing_of_ours)
+{
+    /* Three descriptors, all of them /dev/null; no signal blocked, and none ignored
+     * but the two of glibc's own. */
+    const char *command[] = { "sh", "-c",
+                              "for n in 0 1 2; do "
+                              "[ \"$(readlink /proc/$$/fd/$n)\" = /dev/null ] || exit 1; done; "
+                              "n=3; while [ $n -lt 60 ]; do "
+                              "[ -e /proc/$$/fd/$n ] && exit 1; n=$((n+1)); done; "
+                              "grep -q '^SigBlk:.0000000000000000$' /proc/$$/status && "
+                              "grep -Eq '^SigIgn:.0000000(0|1)[08]0000000$' /proc/$$/status && "
+                              "[ $(ps -o pgid= -p $$) = $$ ]",
+                              NULL };
+    libsd_check check = quick(LIBSD_CHECK_COMMAND);
+    int leaking = dup(2);
+
+    signal(SIGPIPE, SIG_IGN);
+    check.command = command;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(has(judge, KEY, ADDRESS), 5);
+    close(leaking);
+}
+
+/* Whether the process whose number is in the file lives; nobody may have waited
+ * for an orphan yet. */
+static bool is_alive(const char *path)
+{
+    char stat_path[40];
+    char state = 'Z';
+    int pid = 0;
+    FILE *file = fopen(path, "r");
+
+    cr_assert(file && fscanf(file, "%d", &pid) == 1);
+    fclose(file);
+    snprintf(stat_path, sizeof stat_path, "/proc/%d/stat", pid);
+    file = fopen(stat_path, "r");
+    if (file) {
+        if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            state = 'Z';
+        fclose(file);
+    }
+    return state != 'Z';
+}
+
+static bool is_written(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && status.st_size > 1;
+}
+
+Test(health, command_that_hangs_is_killed_with_what_it_started)
+{
+    char script[300];
+    const char *command[] = { "sh", "-c", script, NULL };
+    libsd_check check = quick(LIBSD_CHECK_COMMAND);
+
+    snprintf(script, sizeof script, "trap '' TERM; sleep 1000 & echo $! >%s; sleep 1000",
+             in_dir("pid"));
+    check.command = command;
+    check.timeout_ms = 300;
+    check.passing = 1;
+    check.interval_ms = 2000;
+    check.fall = 1;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    cr_assert(has(judge, KEY, ADDRESS), "passing to begin with");
+    UNTIL(is_written(in_dir("pid")), 5);
+    UNTIL(!is_alive(in_dir("pid")), 5);
+    UNTIL(absent(judge, KEY), 5);
+    remove_dir();
+}
+
+Test(health, close_ends_a_running_command_at_once)
+{
+    char script[300];
+    const char *command[] = { "sh", "-c", script, NULL };
+    libsd_check check = quick(LIBSD_CHECK_COMMAND);
+    int before = children();
+    double begin;
+
+    snprintf(script, sizeof script, "sleep 1000 & echo $! >%s; sleep 1000", in_dir("pid"));
+    check.command = command;
+    check.timeout_ms = 60000;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(is_written(in_dir("pid")), 5);
+    begin = seconds();
+    libsd_close(sd);
+    begin = seconds() - begin;
+    sd = etcd_open(&etcd, NULL);
+    cr_assert(begin < 1, "%g s", begin);
+    cr_assert_eq(children(), before);
+    UNTIL(!is_alive(in_dir("pid")), 1);
+    remove_dir();
+}
+
+/* ---- callbacks ---------------------------------------------------------- */
+
+static atomic_int runs;
+static atomic_int verdict; /* what the callback returns; 2: hangs meanwhile */
+
+static int ask(libsd *handle, const char *service, const char *instance, void *arg)
+{
+    libsd_kvs *kvs = NULL;
+
+    atomic_fetch_add(&runs, 1);
+    if (strcmp(service, "user") != 0 || strcmp(instance, "i1") != 0 || arg != &story)
+        return 1;
+    /* It may call what blocks. */
+    if (libsd_get(handle, libsd_str("/x"), &kvs, 0) != LIBSD_ENOTFOUND)
+        return 1;
+    while (atomic_load(&verdict) == 2)
+        nap();
+    return atomic_load(&verdict);
+}
+
+static libsd_check by_callback(void)
+{
+    libsd_check check = quick(LIBSD_CHECK_CALLBACK);
+
+    check.callback = ask;
+    check.callback_arg = &story;
+    return check;
+}
+
+Test(health, rise_and_fall_count_runs_in_a_row)
+{
+    libsd_check check = by_callback();
+    int at;
+
+    check.rise = 3;
+    check.fall = 4;
+    atomic_store(&verdict, 1);
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(atomic_load(&runs) > 2, 5);
+    atomic_store(&verdict, 0);
+    at = atomic_load(&runs);
+    UNTIL(told(&story, "UR"), 5);
+    cr_assert_geq(atomic_load(&runs) - at, 2, "%d runs", atomic_load(&runs) - at);
+    atomic_store(&verdict, 1);
+    at = atomic_load(&runs);
+    UNTIL(told(&story, "URU"), 5);
+    cr_assert_geq(atomic_load(&runs) - at, 3, "%d runs", atomic_load(&runs) - at);
+}
+
+Test(health, callback_that_hangs_is_bad_and_delays_nobody)
+{
+    libsd_check check = by_callback();
+    libsd_check tcp = quick(LIBSD_CHECK_TCP);
+    libsd_register_options options = { .size = sizeof options, .check = &tcp };
+    double begin;
+    int at;
+
+    check.timeout_ms = 200;
+    check.fall = 1;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(told(&story, "UR"), 5);
+    atomic_store(&verdict, 2);
+    UNTIL(told(&story, "URU"), 5);
+    at = atomic_load(&runs);
+    server_open(0);
+    cr_assert_eq(libsd_register(sd, "user", "i2", server.address, 2, &options), 0);
+    UNTIL(has(judge, "/service/user/i2", server.address), 5);
+    for (begin = seconds(); seconds() - begin < 3; nap())
+        cr_assert(has(judge, "/service/user/i2", server.address), "after %g s", seconds() - begin);
+    cr_assert_eq(atomic_load(&runs), at, "one at a time");
+    atomic_store(&verdict, 0);
+    UNTIL(told(&story, "URUR"), 5);
+    server_close();
+}
+
+static void *release_later(void *arg)
+{
+    double begin = seconds();
+
+    (void)arg;
+    while (seconds() - begin < 0.5)
+        nap();
+    atomic_store(&verdict, 0);
+    return NULL;
+}
+
+Test(health, no_callback_runs_after_its_end)
+{
+    libsd_check check = by_callback();
+    pthread_t thread;
+    double begin;
+    int at;
+
+    atomic_store(&verdict, 2);
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(atomic_load(&runs) == 1, 5);
+    cr_assert_eq(pthread_create(&thread, NULL, release_later, NULL), 0);
+    begin = seconds();
+    cr_assert_eq(libsd_deregister(sd, "user", "i1", 0), 0);
+    cr_assert_eq(atomic_load(&verdict), 0, "waited for");
+    at = atomic_load(&runs);
+    pthread_join(thread, NULL);
+    for (begin = seconds(); seconds() - begin < 0.5; nap())
+        cr_assert_eq(atomic_load(&runs), at);
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(atomic_load(&runs) > at, 5);
+    libsd_close(sd);
+    at = atomic_load(&runs);
+    for (begin = seconds(); seconds() - begin < 0.3; nap())
+        cr_assert_eq(atomic_load(&runs), at);
+    sd = etcd_open(&etcd, NULL);
+}
+
+static int close_handle(libsd *handle, const char *service, const char *instance, void *arg)
+{
+    (void)service;
+    (void)instance;
+    libsd_close(handle);
+    atomic_store((atomic_int *)arg, 1);
+    return 0;
+}
+
+Test(health, handle_closed_by_a_check_ends_after_it)
+{
+    libsd_check check = quick(LIBSD_CHECK_CALLBACK);
+    atomic_int done = 0;
+
+    check.callback = close_handle;
+    check.callback_arg = &done;
+    check.passing = 1;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(atomic_load(&done), 5);
+    UNTIL(absent(judge, KEY), 5);
+    sd = etcd_open(&etcd, NULL);
+}
+
+/* ---- with other things -------------------------------------------------- */
+
+Test(health, passing_again_does_not_end_a_pause)
+{
+    libsd_check check = by_callback();
+    double begin;
+
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(told(&story, "UR"), 5);
+    cr_assert_eq(libsd_pause(sd, "user", "i1", 0), 0);
+    atomic_store(&verdict, 1);
+    begin = seconds();
+    UNTIL(seconds() - begin > 0.5, 2);
+    cr_assert_eq(libsd_resume(sd, "user", "i1", 0), 0);
+    UNTIL(told(&story, "URPU"), 5);
+    cr_assert(absent(judge, KEY));
+    cr_assert_eq(libsd_pause(sd, "user", "i1", 0), 0);
+    atomic_store(&verdict, 0);
+    for (begin = seconds(); seconds() - begin < 0.5; nap())
+        cr_assert(absent(judge, KEY));
+    cr_assert_eq(libsd_resume(sd, "user", "i1", 0), 0);
+    UNTIL(told(&story, "URPUPR"), 5);
+}
+
+Test(health, registering_again_with_a_check_takes_the_key_out_until_it_passes)
+{
+    libsd_check check = by_callback();
+
+    atomic_store(&verdict, 1);
+    enlist(ADDRESS, 2);
+    cr_assert_eq(enlist_checked(OTHER, &check), 0);
+    UNTIL(absent(judge, KEY), 5);
+    atomic_store(&verdict, 0);
+    UNTIL(has(judge, KEY, OTHER), 5);
+    cr_assert_eq(libsd_register(sd, "user", "i1", ADDRESS, 10, NULL), 0);
+    cr_assert(has(judge, KEY, ADDRESS), "and without, in again");
+}
+
+Test(health, unhealthy_stays_out_whatever_happens_to_etcd)
+{
+    libsd_check check = by_callback();
+    double begin;
+
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(told(&story, "UR"), 5);
+    etcd_kill(&etcd);
+    atomic_store(&verdict, 1);
+    begin = seconds();
+    UNTIL(seconds() - begin > 1, 2);
+    etcd_restart(&etcd);
+    UNTIL(absent(judge, KEY), 8);
+    for (begin = seconds(); seconds() - begin < 2; nap())
+        cr_assert(absent(judge, KEY));
+    atomic_store(&verdict, 0);
+    UNTIL(has(judge, KEY, ADDRESS), 5);
+}
+
+Test(health, nonsense_is_refused)
+{
+    libsd_check check = { .size = sizeof check };
+    const char *no_words[] = { NULL };
+    char detail[300];
+
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    libsd_error_detail(sd, detail, sizeof detail);
+    cr_assert_str_eq(detail, "check: there is no type 0");
+    check.type = LIBSD_CHECK_COMMAND;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    check.command = no_words;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    check.type = LIBSD_CHECK_CALLBACK;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    check.type = LIBSD_CHECK_HTTP;
+    check.target = "file:///etc/passwd";
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    check.target = "/ok";
+    check.host = "a\r\nX: y";
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    check.host = NULL;
+    check.type = LIBSD_CHECK_TCP;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL, "a path is no host:port");
+    check.target = NULL;
+    check.interval_ms = -1;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    check.interval_ms = 0;
+    check.size = 0;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), LIBSD_EINVAL);
+    cr_assert_eq(libsd_deregister(sd, "user", "i1", 0), LIBSD_ENOTFOUND);
+}
