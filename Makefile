@@ -26,6 +26,7 @@ LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c check.c check_c
 	error.c follow.c group.c grpc_error.c handle.c http.c instance.c json.c keeper.c keywatch.c kv.c kvs.c landmark.c lease.c \
 	lines.c lock.c loop.c manage.c message.c observe.c op.c options.c pending.c plan.c queue.c register.c registration.c \
 	registry.c reply.c request.c standing.c stream.c subscription.c txn.c util.c value.c wait.c watch.c)
+LIBSD += libsd/process.c
 HEADERS = $(addprefix libsd/,libsd.h libsd-etcd.h libsd-lock.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \

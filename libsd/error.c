@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "process.h"
 
 /* The last failed call of this thread, on the handle with that serial; 0: it had
  * no handle. */
@@ -134,7 +135,7 @@ int handle_check(const libsd *sd)
 {
     if (!sd)
         return LIBSD_EINVAL;
-    return sd->pid == getpid() ? 0 : LIBSD_EFORKED;
+    return sd->pid == process_id() ? 0 : LIBSD_EFORKED;
 }
 
 int handle_check_blocking(const libsd *sd)

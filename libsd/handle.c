@@ -15,6 +15,7 @@
 #include "contest.h"
 #include "internal.h"
 #include "observe.h"
+#include "process.h"
 
 /* Below the 2 seconds that libsd_close() promises. */
 #define CLOSE_MS   1700
@@ -100,7 +101,7 @@ int libsd_open(libsd **handle, const libsd_options *options)
     sd = init_curl() ? calloc(1, sizeof *sd) : NULL;
     if (!sd)
         return LIBSD_ENOMEM;
-    sd->pid = getpid();
+    sd->pid = process_id();
     sd->serial = atomic_fetch_add(&serials, 1) + 1;
     sd->page_limit = PAGE_LIMIT;
     sd->close_task.run = close_task;
