@@ -26,6 +26,7 @@
 /* Where reading stands, and where complaints go. */
 struct reading {
     libsd_instance *instance;
+    libsd_slice scheme; /* of the endpoint wanted; empty: any */
     char *why;
     size_t why_size;
 };
@@ -269,9 +270,36 @@ static uint32_t read_number(struct json *json, uint32_t limit)
 struct object {
     libsd_slice address;
     bool has_address;
+    libsd_slice endpoint; /* the one to take of a list */
+    bool has_endpoints;
+    bool is_delete;
     bool has_port;
     uint32_t port;
 };
+
+static bool has_scheme(libsd_slice url, libsd_slice scheme)
+{
+    return url.size >= scheme.size + 3 && strncasecmp(url.data, scheme.data, scheme.size) == 0 &&
+           memcmp((const char *)url.data + scheme.size, "://", 3) == 0;
+}
+
+/* A list of URLs, as kratos writes it. */
+static void read_endpoints(struct reading *reading, struct json *json, struct object *object)
+{
+    object->has_endpoints = true;
+    json_array(json);
+    while (json_element(json)) {
+        libsd_slice url;
+
+        if (json_peek(json) != '"') {
+            json_skip(json);
+            continue;
+        }
+        url = json_string(json);
+        if (!object->endpoint.size && (!reading->scheme.size || has_scheme(url, reading->scheme)))
+            object->endpoint = url;
+    }
+}
 
 static void read_member(struct reading *reading, struct json *json, libsd_slice name,
                         struct object *object)
@@ -286,6 +314,12 @@ static void read_member(struct reading *reading, struct json *json, libsd_slice 
             object->has_address = true;
             return;
         }
+    } else if (slice_is(name, "endpoints") && json_peek(json) == '[') {
+        read_endpoints(reading, json, object);
+        return;
+    } else if (slice_is(name, "Op") && isdigit((unsigned char)json_peek(json))) {
+        object->is_delete = read_number(json, UINT32_MAX) == 1;
+        return;
     } else if (!null && slice_is(name, "port")) {
         object->port = read_number(json, UINT32_MAX);
         object->has_port = true;
@@ -305,8 +339,17 @@ static int use_object(struct reading *reading, const struct object *object)
     libsd_instance *instance = reading->instance;
     int rc;
 
+    /* etcd's naming/endpoints/internal/update.go: 0 adds, 1 deletes. */
+    if (object->is_delete)
+        return bad(reading, "it says that the address is deleted");
+    if (!object->has_address && object->has_endpoints) {
+        if (!object->endpoint.size)
+            return bad(reading, "there is no endpoint%s%.*s", reading->scheme.size ? " of " : "",
+                       SHOWN(reading->scheme));
+        return read_plain(reading, object->endpoint);
+    }
     if (!object->has_address)
-        return bad(reading, "there is no member addr, Addr, address or host");
+        return bad(reading, "there is no member addr, Addr, address, host or endpoints");
     if (memmem(object->address.data, object->address.size, "://", 3))
         rc = read_plain(reading, object->address);
     else
@@ -344,19 +387,44 @@ static int read_json(struct reading *reading, libsd_slice text)
     return rc;
 }
 
+enum kind {
+    KIND_AUTO,
+    KIND_PLAIN,
+    KIND_JSON,
+    KIND_UNKNOWN
+};
+
+/* "json", "json:grpc" ... */
+static enum kind read_format(const char *format, libsd_slice *scheme)
+{
+    libsd_slice kind = libsd_str(format ? format : "auto");
+    size_t colon = find(kind, ':');
+
+    *scheme = libsd_str("");
+    if (colon < kind.size) {
+        *scheme = part(kind, colon + 1, kind.size);
+        kind.size = colon;
+        if (!is_scheme(*scheme))
+            return KIND_UNKNOWN;
+    }
+    return slice_is(kind, "auto")    ? KIND_AUTO
+           : slice_is(kind, "plain") ? KIND_PLAIN
+           : slice_is(kind, "json")  ? KIND_JSON
+                                     : KIND_UNKNOWN;
+}
+
 int libsd_instance_parse(const char *format, libsd_slice value, libsd_instance *instance,
                          size_t instance_size, char *why, size_t why_size)
 {
     struct reading reading = { .instance = instance, .why = why, .why_size = why_size };
-    bool automatic = !format || strcmp(format, "auto") == 0;
+    enum kind kind = read_format(format, &reading.scheme);
     libsd_slice text;
-    bool json;
 
     if (why && why_size)
         *why = '\0';
     if (!instance || instance_size < sizeof *instance || (!value.data && value.size))
         return bad(&reading, "argument missing");
-    if (!automatic && strcmp(format, "plain") != 0 && strcmp(format, "json") != 0)
+    if (kind == KIND_UNKNOWN)
         return bad(&reading, "unknown format '%.20s'", format);
     memset(instance, 0, instance_size);
     if (value.size > VALUE_MAX)
@@ -364,6 +432,7 @@ int libsd_instance_parse(const char *format, libsd_slice value, libsd_instance *
     text = trim(value);
     if (text.size == 0)
         return bad(&reading, "the value is empty");
-    json = automatic ? *(const char *)text.data == '{' : strcmp(format, "json") == 0;
-    return json ? read_json(&reading, text) : read_plain(&reading, text);
+    if (kind == KIND_AUTO)
+        kind = *(const char *)text.data == '{' ? KIND_JSON : KIND_PLAIN;
+    return kind == KIND_JSON ? read_json(&reading, text) : read_plain(&reading, text);
 }

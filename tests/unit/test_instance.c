@@ -206,6 +206,84 @@ Test(instance, format_can_be_pinned)
     cr_expect_eq(parse_as("xml", "10.0.0.5:1"), LIBSD_EINVAL);
 }
 
+/* ---- what others write -------------------------------------------------- */
+
+/* Values as the programs named write them: tests/fixtures/values/NAME. */
+static const struct {
+    const char *name;
+    const char *format;
+    int family; /* -1: refused */
+    const char *host;
+    unsigned port, weight, priority;
+} written[] = {
+    { "libsd-plain", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "libsd-json", NULL, 4, "10.0.0.5", 9090, 10, 0 },
+    { "etcdctl-plain", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "registrator", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "go-zero", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "go-kit", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "dubbo", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "etcd-naming", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "etcd-naming-without-op", NULL, 4, "10.0.0.5", 0, 0, 0 },
+    { "etcd-naming-metadata", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "etcd-naming-delete", NULL, -1, "", 0, 0, 0 },
+    { "skydns", NULL, 4, "10.0.0.5", 9090, 100, 10 },
+    { "skydns-name", NULL, 0, "server1.example.com", 9090, 0, 20 },
+    { "coredns-v6", NULL, 6, "2001:db8::5", 0, 0, 0 },
+    { "registrator-skydns2", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "kitex", NULL, 4, "10.0.0.5", 9090, 10, 0 },
+    { "curator", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "kratos", NULL, 4, "10.0.0.5", 9090, 0, 0 },
+    { "kratos", "json:grpc", 4, "10.0.0.5", 9090, 0, 0 },
+    { "kratos", "auto:HTTP", 4, "10.0.0.5", 8000, 0, 0 },
+    { "kratos", "json:https", -1, "", 0, 0, 0 },
+    { "kitex", "json:https", 4, "10.0.0.5", 9090, 10, 0 },
+};
+
+Test(instance, values_of_all_writers_are_read)
+{
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+        char path[100], value[1000];
+        FILE *file;
+        size_t size;
+        int rc;
+
+        snprintf(path, sizeof path, "tests/fixtures/values/%s", written[i].name);
+        file = fopen(path, "r");
+        cr_assert(file != NULL, "%s", path);
+        size = fread(value, 1, sizeof value, file);
+        fclose(file);
+        rc = libsd_instance_parse(written[i].format, libsd_bytes(value, size), &instance,
+                                  sizeof instance, why, sizeof why);
+        if (written[i].family < 0) {
+            cr_expect_eq(rc, LIBSD_EINVAL, "%s was read", written[i].name);
+            continue;
+        }
+        cr_expect(rc == 0 && is(written[i].family, written[i].host, written[i].port) &&
+                      instance.weight == written[i].weight &&
+                      instance.priority == written[i].priority,
+                  "%s: %s: %d %s %d", written[i].name, why, instance.family, instance.host,
+                  instance.port);
+    }
+}
+
+Test(instance, endpoints_are_chosen_by_scheme)
+{
+    READS("{\"endpoints\":[\"http://10.0.0.1:1\",\"grpc://10.0.0.2:2\"]}", 4, "10.0.0.1", 1);
+    READS("{\"endpoints\":[5,null,{\"x\":[]},\"grpc://[::1]:2\"]}", 6, "::1", 2);
+    READS("{\"endpoints\":[],\"addr\":\"10.0.0.1:1\"}", 4, "10.0.0.1", 1);
+    READS("{\"endpoints\":null,\"addr\":\"10.0.0.1:1\"}", 4, "10.0.0.1", 1);
+    READS("{\"Op\":\"x\",\"Addr\":\"10.0.0.1:1\"}", 4, "10.0.0.1", 1);
+    REFUSES("{\"endpoints\":[]}");
+    REFUSES("{\"endpoints\":\"http://10.0.0.1:1\"}");
+    REFUSES("{\"endpoints\":[\"http://\"]}");
+    REFUSES("{\"endpoints\":[\"http://10.0.0.1:1\"");
+    cr_expect_eq(parse_as("json:grpc", "{\"endpoints\":[\"grpcs://1.1.1.1:1\"]}"), LIBSD_EINVAL);
+    cr_expect_eq(parse_as("json:grpc", "{\"endpoints\":[\"grpc\"]}"), LIBSD_EINVAL);
+    cr_expect_eq(parse_as("json:", "{\"addr\":\"10.0.0.5:1\"}"), LIBSD_EINVAL);
+    cr_expect_eq(parse_as("json:a b", "{\"addr\":\"10.0.0.5:1\"}"), LIBSD_EINVAL);
+}
+
 Test(instance, reasons_are_one_printable_line)
 {
     char small[8];
