@@ -26,8 +26,9 @@ LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c check.c check_c
 	error.c follow.c group.c grpc_error.c handle.c http.c instance.c json.c keeper.c keywatch.c kv.c kvs.c landmark.c lease.c \
 	lines.c lock.c loop.c manage.c message.c observe.c op.c options.c pending.c plan.c queue.c register.c registration.c \
 	registry.c reply.c request.c standing.c stream.c subscription.c txn.c util.c value.c wait.c watch.c)
-LIBSD += libsd/process.c
-HEADERS = $(addprefix libsd/,libsd.h libsd-etcd.h libsd-lock.h)
+LIBSD += $(addprefix libsd/,address.c catalog.c catalogs.c choose.c discovery.c inquiry.c outlier.c peer.c \
+	pick.c process.c resolve.c rota.c shared_table.c snapshot.c)
+HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
 	mirror.c model.c model_index.c publish.c watcher.c zone.c)
@@ -38,9 +39,10 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
 	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
-	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c)
-TSAN_TESTS = tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c health.c lock.c)
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c election.c faults.c follow.c health.c hostile.c kv.c lock.c network.c once.c \
+	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c \
+	test_pick.c test_snapshot.c)
+TSAN_TESTS = tests/unit/test_snapshot.c tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c health.c lock.c)
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c discovery.c election.c faults.c follow.c health.c hostile.c kv.c lock.c network.c once.c \
 	ops.c tls.c txn.c watch.c) \
 	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
 	$(addprefix tests/integration/libsd/test_register,.c _change.c _conflicts.c _losses.c _many.c)

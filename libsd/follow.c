@@ -54,6 +54,14 @@ void follow_again(struct libsd_watch *watch)
     ++*failures;
 }
 
+void follow_restart(struct libsd_watch *watch)
+{
+    call_cancel(&watch->call);
+    watch->parked = false;
+    stream_unsubscribe(watch->sd, &watch->subscription);
+    follow_again(watch);
+}
+
 static void failed(struct libsd_watch *watch, const struct failure *failure)
 {
     handle_background(watch->sd, failure);
@@ -102,15 +110,22 @@ static bool emit_page(struct libsd_watch *watch, struct answer *answer, struct b
         item_free(item);
         return false;
     }
-    queue_add(watch->sd, item);
+    watch_emit(watch, item);
     return true;
 }
 
-static void next_page(struct libsd_watch *watch, libsd_slice last_key)
+/* Before the page is handed on, which may free it. */
+static void move_cursor(struct libsd_watch *watch, const struct records *records)
 {
+    libsd_slice last = records->list[records->count - 1].kv.key;
+
     buffer_free(&watch->cursor);
-    buffer_add(&watch->cursor, last_key.data, last_key.size);
+    buffer_add(&watch->cursor, last.data, last.size);
     buffer_add(&watch->cursor, "", 1);
+}
+
+static void next_page(struct libsd_watch *watch)
+{
     watch->parked = queue_is_full(watch->sd);
     if (!watch->parked)
         request_page(watch);
@@ -121,7 +136,7 @@ static void page_done(struct call *call, struct buffer *text)
     struct libsd_watch *watch = container_of(call, struct libsd_watch, call);
     struct failure failure = call->failure;
     struct answer answer = { 0 };
-    libsd_slice last_key = { 0 };
+    bool more;
 
     if (failure.code == LIBSD_ETOOBIG && watch->limit > 1) {
         watch->limit /= 2;
@@ -133,16 +148,16 @@ static void page_done(struct call *call, struct buffer *text)
                    libsd_bytes(watch->key, watch->key_size), watch->flags & LIBSD_WATCH_PREFIX,
                    &failure) < 0)
         goto fail;
-    if (answer.records.count)
-        last_key = answer.records.list[answer.records.count - 1].kv.key;
     landmark_note(watch->sd, &answer.records);
-    /* last_key stays valid: the item is freed at the end of the turn, earliest. */
+    more = answer.more;
+    if (more)
+        move_cursor(watch, &answer.records);
     if (!emit_page(watch, &answer, text)) {
         failure_set(&failure, LIBSD_ENOMEM, "out of memory");
         goto fail;
     }
-    if (answer.more) {
-        next_page(watch, last_key);
+    if (more) {
+        next_page(watch);
         return;
     }
     buffer_free(&watch->cursor);

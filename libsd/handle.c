@@ -47,6 +47,7 @@ static void after_turn(struct loop *loop)
     struct libsd *sd = container_of(loop, struct libsd, loop);
 
     stream_turn(sd);
+    catalogs_turn(sd);
     if (queue_flush(sd) < 0) {
         sd->flush_timer.fire = flush_again;
         timer_start(&sd->loop, &sd->flush_timer, FLUSH_NS);
@@ -63,6 +64,8 @@ static void close_task(struct task *task)
 {
     struct libsd *sd = container_of(task, struct libsd, close_task);
 
+    discoveries_end(sd);
+    catalogs_end(sd);
     watches_end(sd);
     observers_end(sd);
     asked_end(sd);
@@ -83,6 +86,7 @@ static void destroy(struct libsd *sd)
     loop_free(&sd->loop);
     queue_free(&sd->queue);
     requests_free(&sd->requests);
+    catalogs_free(sd);
     endpoints_free(&sd->endpoints);
     options_clear(&sd->options);
     pthread_mutex_destroy(&sd->detail_mutex);
@@ -114,6 +118,9 @@ int libsd_open(libsd **handle, const libsd_options *options)
     rc = endpoints_init(&sd->endpoints, sd->options.endpoints);
     if (rc < 0)
         goto fail_endpoints;
+    rc = catalogs_init(sd);
+    if (rc < 0)
+        goto fail_catalogs;
     rc = queue_init(&sd->queue, sd->options.dispatch == DISPATCH_MANUAL);
     if (rc < 0)
         goto fail_queue;
@@ -131,6 +138,8 @@ int libsd_open(libsd **handle, const libsd_options *options)
     return 0;
 fail_queue:
     queue_free(&sd->queue);
+    catalogs_free(sd);
+fail_catalogs:
     endpoints_free(&sd->endpoints);
 fail_endpoints:
     options_clear(&sd->options);

@@ -17,6 +17,7 @@
 
 #include "auth.h"
 #include "call.h"
+#include "catalog.h"
 #include "check.h"
 #include "endpoint.h"
 #include "group.h"
@@ -43,12 +44,15 @@ struct libsd {
     LIST_HEAD(, call) asked; /* by threads that wait for the answer */
     struct requests requests;
     LIST_HEAD(, libsd_watch) watches;
+    LIST_HEAD(, libsd_discovery) discoveries;
     LIST_HEAD(, group) groups;
     LIST_HEAD(, libsd_mutex) contests;
     LIST_HEAD(, libsd_observer) observers;
     void *registry;      /* registrations by key; see tsearch(3) */
     void *services;      /* struct service_watch by prefix */
     unsigned page_limit; /* keys per page of a list */
+
+    struct catalogs catalogs; /* has a lock, and parts without one, of its own */
 
     struct task close_task;
     struct timer close_timer;

@@ -174,6 +174,16 @@ LIBSD_API int libsd_options_new(libsd_options **options);
  *                                   give none, 1 to LIBSD_TTL_MAX [10]
  *   takeover    ETCDSD_TAKEOVER     wait | force | fail [wait]; see enum
  *                                   libsd_takeover
+ *   source      ETCDSD_SOURCE       auto | table | etcd: what libsd_pick() and
+ *                                   libsd_resolve() ask [auto]: the table of
+ *                                   the host's etcdsd-watcher as long as it is
+ *                                   current, else etcd; etcd alone if the
+ *                                   program set endpoints, which may not be
+ *                                   those that the watcher follows
+ *   domain      ETCDSD_DOMAIN       what the prefix is called in the table and
+ *                                   in names for libsd_resolve() [service.etcd
+ *                                   if the prefix is /service/, else none: the
+ *                                   table is not asked]
  *   dispatch    (none)              thread | manual: who runs callbacks
  *                                   [thread]; for the program alone
  *
@@ -434,39 +444,11 @@ LIBSD_API int libsd_resume(libsd *sd, const char *service, const char *instance,
 LIBSD_API int libsd_deregister(libsd *sd, const char *service, const char *instance,
                                int timeout_ms);
 
-/* ---- instances --------------------------------------------------------- */
-
-/* What the value of a registration says.  Set by libsd_instance_parse(). */
-typedef struct libsd_instance {
-    uint8_t family;      /* 4, 6, or 0: host is a name */
-    uint8_t address[16]; /* network order; 4 or 16 bytes of it */
-    uint16_t port;       /* 0: none given */
-    uint32_t weight;     /* 0: none given; at most 65535 */
-    uint32_t priority;   /* 0: none given */
-    char host[256];      /* family 0: the name; else the address as text */
-} libsd_instance;
-
-/* Reads the value of a registration, whoever wrote it.
- *
- * format: NULL or "auto" (JSON if the first character is '{', else plain);
- *   "plain": ip:port, [ipv6]:port, a bare ip, host:port, or
- *   scheme://host:port/...; "json": an object with addr | Addr | address |
- *   host (string), and port, weight, priority where there are any (libsd's
- *   own form, etcd's naming/endpoints, kitex, SkyDNS); unknown members are
- *   ignored.
- * value: the bytes, as read from etcd.
- * instance, instance_size: receives the result; sizeof *instance.
- * why, why_size: receives, on LIBSD_EINVAL, one line that says what is wrong
- *   and where; NULL, 0 if not wanted.
- *
- * Returns 0 or LIBSD_EINVAL, or LIBSD_ENOMEM.  Pure: touches no handle. */
-LIBSD_API int libsd_instance_parse(const char *format, libsd_slice value, libsd_instance *instance,
-                                   size_t instance_size, char *why, size_t why_size);
-
 #ifdef __cplusplus
 }
 #endif
 
+#include "libsd-discovery.h"
 #include "libsd-etcd.h"
 #include "libsd-lock.h"
 

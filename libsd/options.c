@@ -18,12 +18,15 @@
 #include "conf.h"
 #include "endpoint.h"
 #include "internal.h"
+#include "table/layout.h"
 
-#define SECTION "etcd" /* ours; so is what stands before the first section */
+#define DEFAULT_PREFIX "/service/"
+#define SECTION        "etcd" /* ours; so is what stands before the first section */
 
 /* ---- the options -------------------------------------------------------- */
 
 static const char *const takeovers[] = { "wait", "force", "fail", NULL }; /* enum libsd_takeover */
+static const char *const sources[] = { "auto", "table", "etcd", NULL };
 static const char *const dispatches[] = { "thread", "manual", NULL };
 
 static const struct option {
@@ -36,7 +39,7 @@ static const struct option {
 } table[] = {
     { "endpoints", "ETCDCTL_ENDPOINTS", "http://127.0.0.1:2379",
       offsetof(struct libsd_options, endpoints), 0, NULL },
-    { "prefix", "ETCDSD_PREFIX", "/service/", offsetof(struct libsd_options, prefix), 0, NULL },
+    { "prefix", "ETCDSD_PREFIX", DEFAULT_PREFIX, offsetof(struct libsd_options, prefix), 0, NULL },
     { "cacert", "ETCDCTL_CACERT", "", offsetof(struct libsd_options, cacert), 0, NULL },
     { "cert", "ETCDCTL_CERT", "", offsetof(struct libsd_options, cert), 0, NULL },
     { "key", "ETCDCTL_KEY", "", offsetof(struct libsd_options, key), 0, NULL },
@@ -47,6 +50,8 @@ static const struct option {
     { "ttl", "ETCDSD_TTL", "10", offsetof(struct libsd_options, ttl_s), LIBSD_TTL_MAX, NULL },
     { "takeover", "ETCDSD_TAKEOVER", "wait", offsetof(struct libsd_options, takeover), 0,
       takeovers },
+    { "source", "ETCDSD_SOURCE", "auto", offsetof(struct libsd_options, source), 0, sources },
+    { "domain", "ETCDSD_DOMAIN", "", offsetof(struct libsd_options, domain), 0, NULL },
     { "dispatch", NULL, "thread", offsetof(struct libsd_options, dispatch), 0, dispatches },
 };
 #define OPTIONS (sizeof table / sizeof table[0])
@@ -393,6 +398,25 @@ static int end_prefix(struct libsd_options *options)
     return 0;
 }
 
+/* As the table has it.  The built-in prefix has the built-in domain. */
+static int end_domain(struct libsd_options *options)
+{
+    const char *text = options->domain;
+    size_t size;
+    int rc;
+
+    if (!*text && strcmp(options->prefix, DEFAULT_PREFIX) == 0)
+        text = TABLE_DEFAULT_DOMAIN;
+    text += *text == '.';
+    size = strlen(text);
+    if (size && text[size - 1] == '.')
+        size--;
+    rc = replace(&options->domain, text, size);
+    for (char *c = options->domain; *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + ('a' - 'A') : *c);
+    return rc;
+}
+
 static int lay_all(struct libsd_options *to, const struct libsd_options *from,
                    struct failure *failure)
 {
@@ -414,6 +438,9 @@ static int lay_all(struct libsd_options *to, const struct libsd_options *from,
         rc = lay(to, from);
     if (rc == 0)
         rc = end_prefix(to);
+    if (rc == 0)
+        rc = end_domain(to);
+    to->own_endpoints = from->endpoints != NULL;
     options_clear(&file);
     options_clear(&environment);
     return rc;

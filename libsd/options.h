@@ -6,6 +6,8 @@
 #ifndef LIBSD_OPTIONS_H
 #define LIBSD_OPTIONS_H
 
+#include <stdbool.h>
+
 #include "libsd.h"
 
 #define OPTIONS_FILE "/etc/etcdsd/etcdsd.conf"
@@ -28,6 +30,13 @@ struct libsd_options {
         DISPATCH_THREAD = 1,
         DISPATCH_MANUAL
     } dispatch;
+    enum {
+        SOURCE_AUTO = 1,
+        SOURCE_TABLE,
+        SOURCE_ETCD
+    } source;
+    char *domain;       /* whole: lower case, no dots at the ends; empty: none */
+    bool own_endpoints; /* whole: the program named them */
     libsd_log_callback *log;
     void *log_arg;
     struct libsd_options *file; /* NULL: the default file, when it is wanted */

@@ -47,6 +47,17 @@ bool watch_note_in(struct libsd_watch *watch, struct item *item, int type, int64
     return true;
 }
 
+void watch_emit(struct libsd_watch *watch, struct item *item)
+{
+    if (!watch->direct) {
+        queue_add(watch->sd, item);
+        return;
+    }
+    for (size_t i = 0; i < item->records.count; i++)
+        watch->direct(watch, &item->records.list[i]);
+    item_free(item);
+}
+
 bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error,
                 const char *detail)
 {
@@ -56,7 +67,7 @@ bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error
         item_free(item);
         return false;
     }
-    queue_add(watch->sd, item);
+    watch_emit(watch, item);
     return true;
 }
 
@@ -121,7 +132,7 @@ static bool on_events(struct subscription *subscription, struct records *records
     item->text = *text;
     *records = (struct records){ 0 };
     *text = (struct buffer){ 0 };
-    queue_add(watch->sd, item);
+    watch_emit(watch, item);
     return true;
 }
 
@@ -173,6 +184,11 @@ static void watch_stop(struct task *task)
     owner_drop(&watch->owner);
 }
 
+void watch_close_direct(struct libsd_watch *watch)
+{
+    watch_stop(&watch->stop);
+}
+
 void watches_drained(struct libsd *sd)
 {
     struct libsd_watch *watch;
@@ -215,6 +231,22 @@ static struct libsd_watch *watch_new(libsd *sd, libsd_slice key)
     watch->subscription.on_down = on_down;
     watch->subscription.on_lost = on_lost;
     follow_init(watch);
+    return watch;
+}
+
+struct libsd_watch *watch_open_direct(libsd *sd, libsd_slice prefix,
+                                      void (*direct)(struct libsd_watch *, const struct record *),
+                                      void *arg)
+{
+    struct libsd_watch *watch = watch_new(sd, prefix);
+
+    if (!watch)
+        return NULL;
+    watch->flags = LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST;
+    watch->direct = direct;
+    watch->arg = arg;
+    watch->subscription.prefix = true;
+    watch_start(&watch->start);
     return watch;
 }
 

@@ -17,6 +17,9 @@ struct libsd_watch {
     int flags;
     libsd_watch_callback *callback;
     void *arg;
+    /* For the library's own watches: told at once, on the I/O thread, instead
+     * of the callback. */
+    void (*direct)(struct libsd_watch *watch, const struct record *record);
     struct task start;
     struct task stop;
 
@@ -43,7 +46,16 @@ struct libsd_watch {
     struct buffer cursor; /* the next page's first key */
 };
 
+/* A watch of the library itself: a prefix with LIBSD_WATCH_LIST.  On the I/O
+ * thread; NULL when out of memory. */
+struct libsd_watch *watch_open_direct(libsd *sd, libsd_slice prefix,
+                                      void (*direct)(struct libsd_watch *, const struct record *),
+                                      void *arg);
+/* Ends it; not from inside direct. */
+void watch_close_direct(struct libsd_watch *watch);
+
 /* On the I/O thread: tells the application. */
+void watch_emit(struct libsd_watch *watch, struct item *item);
 void watch_down(struct libsd_watch *watch, const struct failure *failure);
 bool watch_note(struct libsd_watch *watch, int type, int64_t revision, int error,
                 const char *detail);
@@ -56,6 +68,8 @@ bool watch_note_in(struct libsd_watch *watch, struct item *item, int type, int64
 void follow_init(struct libsd_watch *watch);
 void follow_start(struct libsd_watch *watch);
 void follow_again(struct libsd_watch *watch);
+/* The same while a list or a watch is under way. */
+void follow_restart(struct libsd_watch *watch);
 void follow_live(struct libsd_watch *watch);
 void follow_drained(struct libsd_watch *watch);
 void follow_stop(struct libsd_watch *watch);
