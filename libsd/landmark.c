@@ -13,7 +13,7 @@
 
 #include "internal.h"
 
-static void ask(struct libsd *sd, const struct subscription *subscription);
+static void ask_for_landmark(struct libsd *sd);
 
 void landmark_doubt(struct libsd *sd)
 {
@@ -45,9 +45,12 @@ void landmark_note(struct libsd *sd, const struct records *records)
 
 static bool is_there(const struct landmark *landmark, const struct records *records)
 {
-    const libsd_kv *kv = &records->list[0].kv;
+    const libsd_kv *kv;
 
-    return records->count == 1 && kv->create_revision == landmark->kv.create_revision &&
+    if (records->count != 1)
+        return false;
+    kv = &records->list[0].kv;
+    return kv->create_revision == landmark->kv.create_revision &&
            kv->mod_revision == landmark->kv.mod_revision && kv->version == landmark->kv.version &&
            kv->lease == landmark->kv.lease;
 }
@@ -81,7 +84,7 @@ static void asked(struct call *call, struct buffer *text)
 
     if (failure.code == LIBSD_ECOMPACTED && landmark->doubted && !landmark->latest) {
         landmark->latest = true;
-        ask(sd, NULL);
+        ask_for_landmark(sd);
         return;
     }
     landmark->latest = false;
@@ -104,12 +107,10 @@ static void asked(struct call *call, struct buffer *text)
     tell(sd, replaced, answer.header.revision);
 }
 
-/* Only a linearizable answer tells: a member may just lag behind.  Without a
- * landmark any key that the user may read will do, for its header. */
-static void ask(struct libsd *sd, const struct subscription *subscription)
+/* Only a linearizable answer tells: a member may just lag behind. */
+static void ask(struct libsd *sd, libsd_slice key, bool prefix, int64_t revision)
 {
-    struct landmark *landmark = &sd->stream.landmark;
-    struct call *call = &landmark->call;
+    struct call *call = &sd->stream.landmark.call;
     struct buffer *body = &call->body;
 
     call->sd = sd;
@@ -118,14 +119,18 @@ static void ask(struct libsd *sd, const struct subscription *subscription)
     call->deadline_ns = now_ns() + 5 * S;
     call->done = asked;
     buffer_text(body, "{");
-    if (landmark->doubted)
-        message_key(body, landmark->kv.key, false);
-    else
-        message_key(body, subscription->key, subscription->prefix);
-    if (landmark->doubted && !landmark->latest)
-        buffer_format(body, ",\"revision\":\"%lld\"", (long long)landmark->kv.mod_revision);
+    message_key(body, key, prefix);
+    if (revision)
+        buffer_format(body, ",\"revision\":\"%lld\"", (long long)revision);
     buffer_text(body, ",\"limit\":\"1\",\"keys_only\":true}");
     call_start(call);
+}
+
+static void ask_for_landmark(struct libsd *sd)
+{
+    const struct landmark *landmark = &sd->stream.landmark;
+
+    ask(sd, landmark->kv.key, false, landmark->latest ? 0 : landmark->kv.mod_revision);
 }
 
 void landmark_check(struct libsd *sd, const struct header *header,
@@ -140,6 +145,10 @@ void landmark_check(struct libsd *sd, const struct header *header,
         landmark->raft_term = header->raft_term;
         return;
     }
-    if (!landmark->call.active)
-        ask(sd, subscription);
+    if (landmark->call.active)
+        return;
+    if (landmark->doubted)
+        ask_for_landmark(sd);
+    else /* for its header: any key will do that the user may read */
+        ask(sd, subscription->key, subscription->prefix, 0);
 }

@@ -13,9 +13,12 @@
 
 const char *tls_file(const struct etcd *etcd, const char *name)
 {
-    char *path = NULL;
+    static char paths[20][300];
+    static int count;
+    char *path = paths[count++];
 
-    cr_assert(asprintf(&path, "%s/%s", etcd->dir, name) > 0);
+    cr_assert(count <= 20);
+    snprintf(path, sizeof paths[0], "%s/%s", etcd->dir, name);
     return path;
 }
 
