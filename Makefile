@@ -50,7 +50,7 @@ TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
-	watcher/daemon.sh demo.sh)
+	poll-loop.sh watcher/daemon.sh demo.sh)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
 FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf instance lines message module name stream table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
@@ -133,7 +133,7 @@ $(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER),obj) 
 	@mkdir -p $(@D)
 	$(CC) $(LINK) -pie $(RPATH) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(B)/user-service: $(B)/obj/tests/examples/user-service.o $(B)/libsd.so.1
+$(B)/user-service $(B)/poll-loop: $(B)/%: $(B)/obj/tests/examples/%.o $(B)/libsd.so.1
 	$(CC) $(LINK) -pie -Wl,-rpath,'$$ORIGIN' $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(B)/bench/bench: $(call objects,$(BENCH),obj) $(B)/obj/table.a
@@ -209,7 +209,7 @@ endif
 # ---- what one types -------------------------------------------------------
 
 SOURCES = $(sort $(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) $(WATCHER))
-EXAMPLES = tests/examples/user-service.c
+EXAMPLES = $(addprefix tests/examples/,user-service.c poll-loop.c)
 TESTS = $(call programs,$(UNIT_TESTS),obj) $(call programs,$(UNIT_TESTS),asan) \
 	$(call programs,$(FUZZ_TARGETS),asan) $(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS)
 SANITIZED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),asan) $(call programs,$(TSAN_TESTS),tsan)
@@ -221,7 +221,7 @@ help: ## this list
 
 deps: packages ## install the Debian packages that building and testing need
 
-check: all $(B)/user-service $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
+check: all $(B)/user-service $(B)/poll-loop $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
 	@tests/run $(B)/log $(TESTS)
 
 sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers

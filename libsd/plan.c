@@ -340,12 +340,12 @@ static int finish_conditional(struct plan *plan, struct failure *failure)
 
 static int finish_lease(struct plan *plan, struct failure *failure)
 {
-    libsd_reply *public = &plan->reply->public;
-    int64_t ttl_s = public->ttl_s;
+    libsd_reply *said = &plan->reply->public;
+    int64_t ttl_s = said->ttl_s;
 
-    if (public->type == LIBSD_OP_LEASE_GRANT)
-    public->granted_ttl_s = ttl_s;
-    public->lease = plan->op.lease;
+    if (said->type == LIBSD_OP_LEASE_GRANT)
+        said->granted_ttl_s = ttl_s;
+    said->lease = plan->op.lease;
     /* etcd has no other way to say that there is no such lease. */
     if (ttl_s < 0 || (ttl_s == 0 && plan->op.type == LIBSD_OP_LEASE_KEEPALIVE))
         return failure_set(failure, LIBSD_ELEASE, "etcd: requested lease not found");

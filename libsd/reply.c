@@ -239,31 +239,39 @@ static bool read_status(struct json *json, libsd_slice name, struct reply *reply
 
 static bool read_other(struct json *json, libsd_slice name, struct reply *reply)
 {
-    libsd_reply *public = &reply->public;
+    libsd_reply *said = &reply->public;
 
     if (slice_is(name, "ID"))
-    public->lease = json_int64(json);
-    else if (slice_is(name, "TTL")) public->ttl_s = json_int64(json);
-    else if (slice_is(name, "grantedTTL")) public->granted_ttl_s = json_int64(json);
-    else if (slice_is(name, "keys")) read_keys(json, reply);
-    else if (slice_is(name, "leases")) read_leases(json, reply);
-    else if (slice_is(name, "members")) read_members(json, reply);
-    else return false;
+        said->lease = json_int64(json);
+    else if (slice_is(name, "TTL"))
+        said->ttl_s = json_int64(json);
+    else if (slice_is(name, "grantedTTL"))
+        said->granted_ttl_s = json_int64(json);
+    else if (slice_is(name, "keys"))
+        read_keys(json, reply);
+    else if (slice_is(name, "leases"))
+        read_leases(json, reply);
+    else if (slice_is(name, "members"))
+        read_members(json, reply);
+    else
+        return false;
     return true;
 }
 
 static bool read_kv(struct json *json, libsd_slice name, struct reply *reply)
 {
-    libsd_reply *public = &reply->public;
+    libsd_reply *said = &reply->public;
 
     if (slice_is(name, "kvs") || slice_is(name, "prev_kvs"))
         message_kvs(json, &reply->kvs.records);
     else if (slice_is(name, "prev_kv"))
         read_previous(json, reply);
     else if (slice_is(name, "more"))
-    public->more = json_bool(json);
-    else if (slice_is(name, "count") || slice_is(name, "deleted")) public->count = json_int64(json);
-    else return false;
+        said->more = json_bool(json);
+    else if (slice_is(name, "count") || slice_is(name, "deleted"))
+        said->count = json_int64(json);
+    else
+        return false;
     return true;
 }
 
@@ -362,39 +370,39 @@ static void read_stream(struct json *json, struct reply *reply)
  * is read. */
 static bool fits(struct reply *reply, const struct part *part)
 {
-    libsd_reply *public = &reply->public;
+    libsd_reply *said = &reply->public;
     const struct part *inner = part + 1;
-    size_t count = public->succeeded ? part->then_count : part->else_count;
+    size_t count = said->succeeded ? part->then_count : part->else_count;
 
-    reply->kvs.revision = public->revision;
-    if (public->type != part->type || (part->type == LIBSD_OP_TXN && public->reply_count != count))
+    reply->kvs.revision = said->revision;
+    if (said->type != part->type || (part->type == LIBSD_OP_TXN && said->reply_count != count))
         return false;
     if (reply->kvs.records.count)
-    public->kvs = &reply->kvs;
-    if (!public->succeeded)
+        said->kvs = &reply->kvs;
+    if (!said->succeeded)
         inner += part->then_size;
-    for (size_t i = 0; i < public->reply_count; i++) {
+    for (size_t i = 0; i < said->reply_count; i++) {
         if (!fits(reply->parts[i], inner))
             return false;
         inner += inner->size;
     }
     /* libsd_reply is the first member of what the list points to. */
-    public->replies = (const libsd_reply *const *)(const void *)reply->parts;
+    said->replies = (const libsd_reply *const *)(const void *)reply->parts;
     return true;
 }
 
 static void publish(struct reply *reply)
 {
-    libsd_reply *public = &reply->public;
+    libsd_reply *said = &reply->public;
 
-    public->keys = reply->keys;
-    public->leases = reply->leases;
-    public->members = (const libsd_member *const *)(const void *)reply->members;
-    if (public->type == LIBSD_OP_STATUS) {
+    said->keys = reply->keys;
+    said->leases = reply->leases;
+    said->members = (const libsd_member *const *)(const void *)reply->members;
+    if (said->type == LIBSD_OP_STATUS) {
         reply->status.errors = reply->errors.list;
         if (!reply->status.version)
             reply->status.version = "";
-        public->status = &reply->status;
+        said->status = &reply->status;
     }
 }
 

@@ -409,7 +409,7 @@ int libsd_start(libsd *sd, const libsd_op *op, int timeout_ms, libsd_reply_callb
         *id = request->id; /* before any callback */
     if (loop_post(&sd->loop, &request->start))
         return 0;
-    rc = failure_set(&failure, LIBSD_ECLOSED, "the handle is being closed");
+    failure_set(&failure, LIBSD_ECLOSED, "the handle is being closed");
     table_remove(request);
 fail:
     drop_item(request);
