@@ -25,7 +25,7 @@ LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c check.c check_c
 	claim.c conf.c contest.c election.c endpoint.c \
 	error.c follow.c group.c grpc_error.c handle.c http.c instance.c json.c keeper.c keywatch.c kv.c kvs.c landmark.c lease.c \
 	lines.c lock.c loop.c manage.c message.c observe.c op.c options.c pending.c plan.c queue.c register.c registration.c \
-	registry.c reply.c request.c standing.c stream.c subscription.c txn.c util.c value.c wait.c watch.c)
+	registry.c reply.c request.c standing.c stats.c stream.c subscription.c txn.c util.c value.c wait.c watch.c)
 LIBSD += $(addprefix libsd/,address.c catalog.c catalogs.c choose.c discovery.c inquiry.c outlier.c peer.c \
 	pick.c process.c resolve.c rota.c shared_table.c snapshot.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
@@ -42,7 +42,7 @@ UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test
 	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c \
 	test_pick.c test_snapshot.c)
 TSAN_TESTS = tests/unit/test_snapshot.c tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c health.c lock.c)
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c discovery.c election.c faults.c follow.c health.c hostile.c kv.c lock.c network.c once.c \
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c discovery.c election.c faults.c follow.c health.c hostile.c kv.c lock.c network.c once.c stats.c \
 	ops.c tls.c txn.c watch.c) \
 	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
 	$(addprefix tests/integration/libsd/test_register,.c _change.c _conflicts.c _losses.c _many.c)

@@ -23,6 +23,7 @@ static void finish(struct call *call, struct buffer *answer)
     struct buffer nothing = { 0 };
 
     call->active = false;
+    call->sd->counters.failures += call->failure.code < 0;
     buffer_free(&call->body);
     call->done(call, answer ? answer : &nothing);
 }
@@ -205,6 +206,9 @@ static void transfer_done(struct transfer *transfer, CURLcode result, long statu
     bool is_error = grpc_error_read(text.data, text.size, &call->error);
 
     transfer->answer = (struct buffer){ 0 };
+    call->sd->counters.bytes_received += text.size;
+    if (result == CURLE_OK)
+        call->sd->counters.answered_ns = now_ns();
     if (is_error && grpc_error_is_no_path(&call->error, status))
         is_error = false;
     if (result != CURLE_OK) {
@@ -270,6 +274,9 @@ static void attempt(struct call *call)
     call->endpoint = endpoint;
     call->api = sd->endpoints.api;
     call->sent_ns = now_ns();
+    sd->counters.requests++;
+    sd->counters.retries += call->attempts > 0;
+    sd->counters.bytes_sent += call->body.size;
     call->transfer.done = transfer_done;
     if (call->body.failed || transfer_start(&sd->loop, &call->transfer, &request) < 0) {
         failure_set(&call->failure, LIBSD_ENOMEM, "out of memory");

@@ -47,6 +47,7 @@ void follow_again(struct libsd_watch *watch)
 {
     unsigned *failures = &watch->backoff.failures;
 
+    watch->sd->counters.resyncs++;
     if (now_ns() - watch->begun_ns > STABLE_NS)
         watch->backoff = (struct backoff){ 0 };
     watch->timer.fire = begin;

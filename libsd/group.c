@@ -213,6 +213,7 @@ static void beat(struct timer *timer)
             beat_done);
     group->call.attempt_ms = third_ms < BEAT_MS ? (int)third_ms : BEAT_MS;
     lease_id_body(&group->call.body, group->lease);
+    group->sd->counters.beats++;
     call_start(&group->call);
 }
 
@@ -222,6 +223,7 @@ static void deadline_passed(struct timer *timer)
     struct registration *registration;
 
     group->late = true;
+    group->sd->counters.late_leases++;
     TAILQ_FOREACH(registration, &group->registrations, link)
     registration_lost(registration, LIBSD_ETIMEDOUT);
 }

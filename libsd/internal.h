@@ -30,6 +30,20 @@
 #include "util.h"
 #include "watch.h"
 
+/* What libsd_stats() tells that nothing else remembers. */
+struct counters {
+    uint64_t requests;
+    uint64_t failures;
+    uint64_t retries;
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint64_t beats;
+    uint64_t late_leases;
+    uint64_t events;
+    uint64_t resyncs;
+    int64_t answered_ns; /* when etcd answered last; 0: never */
+};
+
 struct libsd {
     pid_t pid;
     uint64_t serial; /* tells a new handle at the address of an old one */
@@ -38,6 +52,7 @@ struct libsd {
     struct queue queue;
     struct checks checks;
 
+    struct counters counters;
     struct endpoints endpoints;
     struct auth auth;
     struct stream stream;

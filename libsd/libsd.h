@@ -257,6 +257,43 @@ LIBSD_API void libsd_close(libsd *sd);
  * Returns the length of the whole text without terminator; 0 if none. */
 LIBSD_API size_t libsd_error_detail(libsd *sd, char *buffer, size_t size);
 
+/* What a handle has done since it was opened, and does now.  Set size to sizeof
+ * (libsd_statistics); fields are only ever added at the end. */
+typedef struct libsd_statistics {
+    size_t size;
+    /* Requests to etcd, tries and retries each; watch streams aside. */
+    uint64_t requests;
+    uint64_t failures; /* calls that ended without success */
+    uint64_t retries;
+    uint64_t bytes_sent; /* bodies */
+    uint64_t bytes_received;
+    uint64_t beats;       /* keepalives of leases that were sent */
+    uint64_t late_leases; /* times that a lease's TTL passed without a good one */
+    uint64_t events;      /* given to callbacks, or waiting for them */
+    uint64_t resyncs;     /* times that a watch with LIST began to list anew */
+    /* Now. */
+    uint64_t leases; /* of registrations, granted and not known to be gone */
+    uint64_t registrations;
+    uint64_t registered; /* of these, by state */
+    uint64_t lost;
+    uint64_t conflicted;
+    uint64_t paused;
+    uint64_t unhealthy;
+    uint64_t watches;      /* the application's */
+    uint64_t queued_bytes; /* of events that wait for callbacks */
+    int64_t answer_age_ms; /* since etcd answered last; -1: never */
+    int64_t stream_age_ms; /* how long the connection of the watches has stood;
+                            * -1: it does not */
+    char endpoint[256];    /* URL of the member that is asked next */
+} libsd_statistics;
+
+/* Tells a handle's numbers, gathered by its I/O thread in one go: microseconds,
+ * and some more per thousand registrations.  May be called from callbacks.
+ * stats: filled as far as its size says.
+ * Returns 0, LIBSD_EINVAL (size is not set), LIBSD_ENOMEM, LIBSD_ETIMEDOUT (the
+ * thread does not answer within a second), LIBSD_ECLOSED or LIBSD_EFORKED. */
+LIBSD_API int libsd_stats(libsd *sd, libsd_statistics *stats);
+
 /* A descriptor that polls readable while callbacks wait (dispatch=manual).
  * It belongs to the handle: do not read or close it.
  * Returns the descriptor, LIBSD_EINVAL (not opened with dispatch=manual) or

@@ -121,6 +121,7 @@ void queue_add(struct libsd *sd, struct item *item)
 {
     item->cost +=
         sizeof *item + item->text.capacity + item->records.capacity * sizeof(struct record);
+    sd->counters.events += item->records.count;
     TAILQ_INSERT_TAIL(&sd->queue.outbox, item, link);
 }
 
