@@ -60,6 +60,11 @@ int main(int argc, char **argv)
     char address[64];
     sigset_t stop;
     pthread_t thread;
+    /* Asked for "/" each 10 seconds; three bad answers in a row take the service
+     * out of the answers, a good one puts it back. */
+    libsd_check check = { .size = sizeof check, .type = LIBSD_CHECK_HTTP, .passing = 1 };
+    libsd_register_options options = { .size = sizeof options, .check = &check };
+    char detail[256];
     libsd *sd;
     int rc, signal_number;
 
@@ -85,15 +90,17 @@ int main(int argc, char **argv)
      * /service/user/INSTANCE there, whatever happens to etcd meanwhile. */
     rc = libsd_open(&sd, NULL);
     if (rc < 0) {
-        fprintf(stderr, "libsd_open: %s\n", libsd_strerror(rc));
+        libsd_error_detail(NULL, detail, sizeof detail);
+        fprintf(stderr, "libsd_open: %s: %s\n", libsd_strerror(rc), detail);
         return 1;
     }
-    rc = libsd_register(sd, "user", server.name, address, argc > 4 ? atoi(argv[4]) : 0, NULL);
+    rc = libsd_register(sd, "user", server.name, address, argc > 4 ? atoi(argv[4]) : 0, &options);
     if (rc == 0) {
         printf("registered user/%s = %s\n", server.name, address);
         fflush(stdout);
     } else {
-        fprintf(stderr, "%s: %s\n", server.name, libsd_strerror(rc));
+        libsd_error_detail(sd, detail, sizeof detail);
+        fprintf(stderr, "%s: %s: %s\n", server.name, libsd_strerror(rc), detail);
         if (!libsd_error_is_retriable(rc)) /* else libsd goes on trying */
             return 1;
     }
