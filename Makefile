@@ -41,7 +41,7 @@ UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test
 	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
 	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c \
 	test_pick.c test_snapshot.c)
-TSAN_TESTS = tests/unit/test_snapshot.c tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c health.c lock.c)
+TSAN_TESTS = tests/unit/test_snapshot.c tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c faults.c health.c lock.c)
 INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c discovery.c election.c faults.c follow.c health.c hostile.c kv.c lock.c network.c once.c stats.c \
 	ops.c tls.c txn.c watch.c) \
 	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
