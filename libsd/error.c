@@ -71,7 +71,7 @@ const char *libsd_error_name(int code)
         "LIBSD_EUNAVAILABLE", "LIBSD_ENOTFOUND",  "LIBSD_ECONFLICT", "LIBSD_EAUTH",
         "LIBSD_EDENIED",      "LIBSD_ECOMPACTED", "LIBSD_ETOOBIG",   "LIBSD_ENOSPACE",
         "LIBSD_EPROTOCOL",    "LIBSD_ETLS",       "LIBSD_ECLOSED",   "LIBSD_EFORKED",
-        "LIBSD_ELEASE",       "LIBSD_EREFUSED",   "LIBSD_EDEADLOCK",
+        "LIBSD_ELEASE",       "LIBSD_EREFUSED",   "LIBSD_EDEADLOCK", "LIBSD_EUNKNOWN",
     };
 
     if (code > 0 || code <= -(int)(sizeof names / sizeof names[0]))
