@@ -49,8 +49,9 @@ INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clo
 TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh install.sh \
+SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh \
 	poll-loop.sh watcher/daemon.sh demo.sh)
+EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
 FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf instance lines message module name stream table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
@@ -133,12 +134,16 @@ $(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER),obj) 
 	@mkdir -p $(@D)
 	$(CC) $(LINK) -pie $(RPATH) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(B)/user-service $(B)/poll-loop: $(B)/%: $(B)/obj/tests/examples/%.o $(B)/libsd.so.1
+$(EXAMPLES:tests/examples/%.c=$(B)/%): $(B)/%: $(B)/obj/tests/examples/%.o $(B)/libsd.so.1
 	$(CC) $(LINK) -pie -Wl,-rpath,'$$ORIGIN' $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(B)/bench/bench: $(call objects,$(BENCH),obj) $(B)/obj/table.a
 	@mkdir -p $(@D)
 	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(B)/bench/pick: $(call objects,tests/bench/pick.c tests/bench/fill.c,obj) $(B)/obj/internal.a
+	@mkdir -p $(@D)
+	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CURL_LIBS)
 
 $(B)/bench/libnss_null.so.2: $(B)/obj/tests/bench/null_module.o
 	@mkdir -p $(@D)
@@ -209,7 +214,6 @@ endif
 # ---- what one types -------------------------------------------------------
 
 SOURCES = $(sort $(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) $(WATCHER))
-EXAMPLES = $(addprefix tests/examples/,user-service.c poll-loop.c)
 TESTS = $(call programs,$(UNIT_TESTS),obj) $(call programs,$(UNIT_TESTS),asan) \
 	$(call programs,$(FUZZ_TARGETS),asan) $(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS)
 SANITIZED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),asan) $(call programs,$(TSAN_TESTS),tsan)
@@ -221,7 +225,7 @@ help: ## this list
 
 deps: packages ## install the Debian packages that building and testing need
 
-check: all $(B)/user-service $(B)/poll-loop $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
+check: all $(EXAMPLES:tests/examples/%.c=$(B)/%) $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
 	@tests/run $(B)/log $(TESTS)
 
 sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
@@ -235,8 +239,9 @@ CHAOS_FAULTS = 200
 chaos: $(call programs,tests/unit/test_race.c tests/integration/libsd/test_faults.c,obj) ## the long tests: 100 million checked reads against a writer, 200 faults
 	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) TEST_TIMEOUT=3600 tests/run $(B)/log $^
 
-bench: all $(B)/bench/bench $(B)/bench/libnss_null.so.2 ## what lookups and changes cost, beside a module that does nothing
+bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/libnss_null.so.2 ## what lookups and changes cost, beside a module that does nothing
 	@$(B)/bench/bench $(CURDIR)/$(B):$(CURDIR)/$(B)/bench
+	@$(B)/bench/pick
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
 	@tests/demo/demo.sh

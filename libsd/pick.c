@@ -18,12 +18,31 @@
 /* Turns of services that have no catalog (yet). */
 static struct lane strangers[LANES];
 
+static struct lane *stranger_lane(void)
+{
+    struct lane *lane = &strangers[(uint64_t)pthread_self() * UINT64_C(0x9e3779b97f4a7c15) >> 60];
+
+    /* Processes begin at different places, those that pick only once as well. */
+    if (atomic_load_explicit(&lane->turn, memory_order_relaxed) == 0)
+        atomic_store_explicit(&lane->turn, (uint32_t)random_u64() | 1, memory_order_relaxed);
+    return lane;
+}
+
+/* A service that the table knows has turns of its own from now on. */
+static void adopt(libsd *sd, const char *service, uint64_t hash)
+{
+    struct catalog *catalog = catalog_get(sd, service, hash);
+    uint64_t turn = atomic_load_explicit(&stranger_lane()->turn, memory_order_relaxed);
+
+    if (catalog)
+        atomic_store_explicit(&handover_lane(&catalog->handover)->turn, turn, memory_order_relaxed);
+}
+
 static struct pick make_pick(struct catalog *catalog, const libsd_pick_options *options)
 {
     struct pick pick = { .policy = options ? options->policy : LIBSD_PICK_WEIGHTED };
 
-    pick.lane = catalog ? handover_lane(&catalog->handover)
-                        : &strangers[(uint64_t)pthread_self() * UINT64_C(0x9e3779b97f4a7c15) >> 60];
+    pick.lane = catalog ? handover_lane(&catalog->handover) : stranger_lane();
     if (pick.policy == LIBSD_PICK_STICKY)
         pick.key = rota_key(options->key);
     if (catalog) {
@@ -181,8 +200,8 @@ int libsd_pick(libsd *sd, const char *service, const libsd_pick_options *options
     if (shared_table_is_allowed(sd)) {
         switch (pick_shared(sd, service, catalog, options, false, picked)) {
         case SHARED_FOUND:
-            if (!catalog) /* it has turns of its own from now on */
-                catalog_get(sd, service, hash);
+            if (!catalog)
+                adopt(sd, service, hash);
             return 0;
         case SHARED_ABSENT:
             return LIBSD_ENOTFOUND;
