@@ -33,19 +33,76 @@ MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
 	mirror.c model.c model_index.c publish.c watcher.c zone.c)
 
-# One program per file; what several of them need is in TEST_SUPPORT.
+# One program per file and line; what several of them need is in TEST_SUPPORT.
 # TSAN_TESTS are those of the tests in which threads matter most; Criterion
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
-UNIT_TESTS = $(addprefix tests/unit/,test_table.c test_killed.c test_race.c test_hosts.c test_services.c test_arguments.c \
-	test_localnet.c test_log.c test_mirror.c test_model.c test_zone.c \
-	test_source.c test_first.c test_stale.c test_process.c test_sandbox.c test_full.c \
-	test_conf.c test_instance.c test_json.c test_lines.c test_options.c test_value.c \
-	test_pick.c test_snapshot.c)
-TSAN_TESTS = tests/unit/test_snapshot.c tests/unit/test_race.c tests/unit/test_first.c $(addprefix tests/integration/libsd/test_,async.c election.c faults.c health.c lock.c)
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_,async.c auth.c clock.c cluster.c connect.c discovery.c election.c faults.c follow.c health.c hostile.c kv.c lock.c network.c once.c stats.c \
-	ops.c tls.c txn.c watch.c) \
-	$(addprefix tests/integration/libsd/test_gateway,.c _lease.c _watch.c) \
-	$(addprefix tests/integration/libsd/test_register,.c _change.c _conflicts.c _losses.c _many.c)
+UNIT_TESTS = $(addprefix tests/unit/test_, \
+	arguments.c \
+	conf.c \
+	first.c \
+	full.c \
+	hosts.c \
+	instance.c \
+	json.c \
+	killed.c \
+	lines.c \
+	localnet.c \
+	log.c \
+	mirror.c \
+	model.c \
+	options.c \
+	pick.c \
+	process.c \
+	race.c \
+	sandbox.c \
+	services.c \
+	snapshot.c \
+	source.c \
+	stale.c \
+	table.c \
+	value.c \
+	zone.c \
+)
+INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_, \
+	async.c \
+	auth.c \
+	clock.c \
+	cluster.c \
+	connect.c \
+	discovery.c \
+	election.c \
+	faults.c \
+	follow.c \
+	gateway.c \
+	gateway_lease.c \
+	gateway_watch.c \
+	health.c \
+	hostile.c \
+	kv.c \
+	lock.c \
+	network.c \
+	once.c \
+	ops.c \
+	register.c \
+	register_change.c \
+	register_conflicts.c \
+	register_losses.c \
+	register_many.c \
+	stats.c \
+	tls.c \
+	txn.c \
+	watch.c \
+)
+TSAN_TESTS = $(addprefix tests/, \
+	integration/libsd/test_async.c \
+	integration/libsd/test_election.c \
+	integration/libsd/test_faults.c \
+	integration/libsd/test_health.c \
+	integration/libsd/test_lock.c \
+	unit/test_first.c \
+	unit/test_race.c \
+	unit/test_snapshot.c \
+)
 TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
