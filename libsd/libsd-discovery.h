@@ -173,7 +173,7 @@ typedef struct libsd_change {
 
 /* Told of each change, in the order of revisions.  May call any libsd function
  * that does not block, libsd_pick() and libsd_discovery_snapshot() included,
- * which already know of the change. */
+ * which already know of the change; of those of a list, when SYNCED is told. */
 typedef void libsd_change_callback(const libsd_change *change, void *arg);
 
 /* Watches a service, for ever.  First the instances that are there come online
