@@ -80,6 +80,7 @@ INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_, \
 	hostile.c \
 	kv.c \
 	lock.c \
+	memory.c \
 	network.c \
 	once.c \
 	ops.c \
@@ -99,6 +100,7 @@ TSAN_TESTS = $(addprefix tests/, \
 	integration/libsd/test_faults.c \
 	integration/libsd/test_health.c \
 	integration/libsd/test_lock.c \
+	integration/libsd/test_watch.c \
 	unit/test_first.c \
 	unit/test_race.c \
 	unit/test_snapshot.c \
@@ -293,8 +295,12 @@ fuzz: $(call programs,$(FUZZ_TARGETS),fuzz) ## look for crashing inputs, FUZZ_SE
 
 CHAOS_READS = 100M
 CHAOS_FAULTS = 200
-chaos: $(call programs,tests/unit/test_race.c tests/integration/libsd/test_faults.c,obj) ## the long tests: 100 million checked reads against a writer, 200 faults
-	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) TEST_TIMEOUT=3600 tests/run $(B)/log $^
+CHAOS_TIMES = 50
+CHAOS_TESTS = $(addprefix tests/unit/test_,race.c killed.c process.c sandbox.c) \
+	$(addprefix tests/integration/libsd/test_,faults.c gateway_watch.c)
+chaos: all $(call programs,$(HELPERS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads
+	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) LONG=$(CHAOS_TIMES) TEST_TIMEOUT=3600 tests/run $(B)/log \
+		$(call programs,$(CHAOS_TESTS),obj)
 
 bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/libnss_null.so.2 ## what lookups and changes cost, beside a module that does nothing
 	@$(B)/bench/bench $(CURDIR)/$(B):$(CURDIR)/$(B)/bench

@@ -14,6 +14,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+int often(int usual)
+{
+    const char *factor = getenv("LONG");
+
+    return factor != NULL && atoi(factor) > 0 ? usual * atoi(factor) : usual;
+}
+
 int child_status(int (*body)(void))
 {
     int status = -1;

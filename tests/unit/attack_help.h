@@ -65,6 +65,9 @@ int ask_through(ask_function *function, const char *name);
 /* Descriptors this process has open. */
 int descriptors(void);
 
+/* So often, or $LONG times that: `make chaos` has more time. */
+int often(int usual);
+
 /* Mappings this process has, and kilobytes of address space. */
 int mappings(void);
 long address_space_kb(void);

@@ -37,7 +37,7 @@ static void end(void)
     table_end(&f);
 }
 
-TestSuite(process, .init = begin, .fini = end, .timeout = 60);
+TestSuite(process, .init = begin, .fini = end, .timeout = 3600); /* tests/run has a shorter one */
 
 static int ask(const char *name)
 {
@@ -331,7 +331,7 @@ Test(process, children_forked_during_remaps_look_up_at_once)
     for (int i = 0; i < STORM_THREADS; i++)
         cr_assert_eq(pthread_create(&lookers[i], NULL, storm_lookups, NULL), 0);
     cr_assert_eq(pthread_create(&writer, NULL, storm_files, NULL), 0);
-    for (int i = 0; i < STORM_FORKS; i++)
+    for (int i = 0; i < often(STORM_FORKS); i++)
         cr_assert_eq(child_status(storm_child), 0, "child %d", i);
     storm_is_over = true;
     pthread_join(writer, NULL);
@@ -384,7 +384,7 @@ Test(process, programs_started_by_vfork_during_remaps)
     for (int i = 0; i < STORM_THREADS; i++)
         cr_assert_eq(pthread_create(&lookers[i], NULL, storm_lookups, NULL), 0);
     cr_assert_eq(pthread_create(&writer, NULL, storm_files, NULL), 0);
-    for (int i = 0; i < STORM_FORKS; i++) {
+    for (int i = 0; i < often(STORM_FORKS); i++) {
         int status = -1;
         pid_t child = vfork();
 

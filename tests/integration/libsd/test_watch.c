@@ -4,6 +4,9 @@
  */
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -320,6 +323,69 @@ Test(watch, close_waits_for_a_running_callback)
 }
 
 /* ---- dispatch=manual ---------------------------------------------------- */
+
+/* ---- many who close ----------------------------------------------------- */
+
+enum {
+    CLOSERS = 10,
+    ROUNDS = 30
+};
+
+static atomic_bool closed[CLOSERS * ROUNDS]; /* by watch */
+static atomic_int after_close;
+static atomic_int told;
+
+static void note_late(const libsd_event *event, void *arg)
+{
+    int number = (int)(intptr_t)arg;
+
+    (void)event;
+    told++;
+    after_close += closed[number];
+}
+
+static void *open_and_close(void *arg)
+{
+    int i = (int)(intptr_t)arg;
+    intptr_t failed = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        libsd_watch *made;
+        int number = i * ROUNDS + round;
+        int before = told;
+        double end = seconds() + 2;
+
+        if (libsd_watch_open(sd, libsd_str("/w/"),
+                             LIBSD_WATCH_PREFIX | (round % 2 ? LIBSD_WATCH_LIST : 0), 0, note_late,
+                             (void *)(intptr_t)number, &made) != 0)
+            failed++;
+        /* Some at once, some in the middle of events. */
+        while (round % 3 && told < before + 20 && seconds() < end)
+            nap();
+        libsd_watch_close(made);
+        closed[number] = true;
+    }
+    return (void *)failed;
+}
+
+Test(watch, ten_threads_open_and_close_watches_at_once)
+{
+    pthread_t threads[CLOSERS];
+    void *failed;
+
+    for (int i = 0; i < CLOSERS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, open_and_close, (void *)(intptr_t)i), 0);
+    for (int i = 0; i < 200; i++)
+        put(sd, "/w/a", "1");
+    for (int i = 0; i < CLOSERS; i++) {
+        /* Events until the last one has seen enough of them. */
+        while (pthread_tryjoin_np(threads[i], &failed) != 0)
+            put(sd, "/w/a", "2");
+        cr_assert_null(failed);
+    }
+    cr_assert_gt(told, 0);
+    cr_assert_eq(after_close, 0);
+}
 
 Test(watch, manual_dispatch_runs_on_the_callers_thread)
 {
