@@ -194,7 +194,7 @@ static bool is_object(const struct buffer *text)
 {
     size_t at = 0;
 
-    while (at < text->size && memchr(" \t\r\n", text->data[at], 4))
+    while (at < text->size && text->data[at] && strchr(" \t\r\n", text->data[at]))
         at++;
     return at < text->size && text->data[at] == '{';
 }

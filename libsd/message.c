@@ -361,13 +361,13 @@ int watch_message_read(char *line, size_t size, struct watch_message *message,
     return message_unreadable(&json, "not a watch answer", failure);
 }
 
-/* Whether key is one of the range that begins at from. */
-static bool is_asked_for(libsd_slice key, libsd_slice from, libsd_slice prefix, bool is_prefix)
+/* Whether a key that was found is one of the range that begins at from. */
+static bool is_asked_for(libsd_slice found, libsd_slice from, libsd_slice key, bool prefix)
 {
-    if (key.size < prefix.size || slice_compare(key, from) < 0 ||
-        (prefix.size && memcmp(key.data, prefix.data, prefix.size) != 0))
+    if (found.size < key.size || slice_compare(found, from) < 0 ||
+        (key.size && memcmp(found.data, key.data, key.size) != 0))
         return false;
-    return is_prefix || key.size == prefix.size;
+    return prefix || found.size == key.size;
 }
 
 int page_check(const struct answer *answer, libsd_slice from, libsd_slice key, bool prefix,
@@ -378,11 +378,11 @@ int page_check(const struct answer *answer, libsd_slice from, libsd_slice key, b
     const char *why = NULL;
 
     for (size_t i = 0; i < records->count && !why; i++) {
-        libsd_slice this = records->list[i].kv.key;
+        libsd_slice found = records->list[i].kv.key;
 
-        if (!is_asked_for(this, from, key, prefix))
+        if (!is_asked_for(found, from, key, prefix))
             why = "keys that were not asked for";
-        else if (i && slice_compare(records->list[i - 1].kv.key, this) >= 0)
+        else if (i && slice_compare(records->list[i - 1].kv.key, found) >= 0)
             why = "keys out of order";
     }
     if (!why && answer->header.revision == 0)
