@@ -162,8 +162,9 @@ static void page_done(struct call *call, struct buffer *text)
         return;
     }
     buffer_free(&watch->cursor);
-    /* One failure is kept in mind until this list has held for a while. */
-    watch->backoff = (struct backoff){ .failures = watch->backoff.failures > 0 };
+    /* Failures are kept in mind until this list has held for a while: an etcd
+     * that goes on to say "compacted" was asked 20 times a second. */
+    watch->backoff.refusals = 0;
     watch->subscription.next = watch->revision + 1;
     stream_subscribe(watch->sd, &watch->subscription);
     return;

@@ -232,16 +232,27 @@ static void end_connection(struct input *input)
 /* The answer to the question whether the store is the one that it was. */
 static void answer_check(struct input *input)
 {
-    struct transfer *transfer = &sd->stream.check.transfer;
+    struct transfer *transfer = &sd->stream.landmark.call.transfer;
     unsigned what = (unsigned)take(input, 1);
+    bool compacted = what == 62;
 
     if (!transfer->easy)
         return;
     transfer_stop(transfer);
-    buffer_format(&transfer->answer,
-                  "{\"header\":{\"cluster_id\":\"%u\",\"raft_term\":\"%u\",\"revision\":\"%u\"}}",
-                  1 + (what >> 7), (what >> 6) & 1, what % 40);
-    transfer->done(transfer, what == 63 ? CURLE_PARTIAL_FILE : CURLE_OK, 200);
+    if (compacted)
+        buffer_text(&transfer->answer,
+                    "{\"code\":11,\"message\":\"required revision has been compacted\"}");
+    else
+        buffer_format(
+            &transfer->answer,
+            "{\"header\":{\"cluster_id\":\"%u\",\"raft_term\":\"%u\",\"revision\":\"%u\"}",
+            1 + (what >> 7), (what >> 6) & 1, what % 40);
+    /* The landmark, if it is of that revision. */
+    if (!compacted && what & 32)
+        buffer_format(&transfer->answer,
+                      ",\"kvs\":[{\"key\":\"L2YvYQ==\",\"mod_revision\":\"%u\"}]", 1 + what % 32);
+    buffer_text(&transfer->answer, compacted ? "" : "}");
+    transfer->done(transfer, what == 63 ? CURLE_PARTIAL_FILE : CURLE_OK, compacted ? 400 : 200);
 }
 
 static void subscribe(struct input *input)
