@@ -96,6 +96,7 @@ INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_, \
 )
 TSAN_TESTS = $(addprefix tests/, \
 	integration/libsd/test_async.c \
+	integration/libsd/test_discovery.c \
 	integration/libsd/test_election.c \
 	integration/libsd/test_faults.c \
 	integration/libsd/test_health.c \
