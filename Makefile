@@ -30,8 +30,9 @@ LIBSD += $(addprefix libsd/,address.c catalog.c catalogs.c choose.c discovery.c 
 	pick.c process.c resolve.c rota.c shared_table.c snapshot.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
-WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c log.c loop.c memory.c \
-	mirror.c model.c model_index.c publish.c watcher.c zone.c)
+WATCHER = $(addprefix nss/watcher/,main.c arguments.c config.c endpoints.c keys.c localnet.c localnet_host.c log.c loop.c \
+	memory.c mirror.c model.c model_index.c networks.c publish.c watcher.c zone.c)
+CONF = libsd/conf.c # libc only, and linked to whoever reads the file
 
 # One program per file and line; what several of them need is in TEST_SUPPORT.
 # TSAN_TESTS are those of the tests in which threads matter most; Criterion
@@ -39,6 +40,7 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c localnet.c localnet_host.c
 UNIT_TESTS = $(addprefix tests/unit/test_, \
 	arguments.c \
 	conf.c \
+	config.c \
 	first.c \
 	full.c \
 	hosts.c \
@@ -50,6 +52,7 @@ UNIT_TESTS = $(addprefix tests/unit/test_, \
 	log.c \
 	mirror.c \
 	model.c \
+	networks.c \
 	options.c \
 	pick.c \
 	process.c \
@@ -189,7 +192,7 @@ $(B)/libsd.pc: libsd/libsd.pc.in force
 # In build/ the watcher finds libsd.so.1 beside itself; the one that is
 # installed holds no path.
 $(B)/etcdsd-watcher: RPATH = -Wl,-rpath,'$$ORIGIN'
-$(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER),obj) $(B)/obj/table.a \
+$(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER) $(CONF),obj) $(B)/obj/table.a \
 		$(B)/libsd.so.1
 	@mkdir -p $(@D)
 	$(CC) $(LINK) -pie $(RPATH) $(CFLAGS) $(LDFLAGS) -o $@ $^

@@ -140,6 +140,10 @@ bool conf_next(struct conf *conf, struct conf_entry *entry)
         if (*line == '[') {
             if (!read_section(conf, line + 1))
                 return false;
+            if (conf->tells_sections) {
+                *entry = (struct conf_entry){ NULL, NULL };
+                return true;
+            }
         } else if (!only_comment(line)) {
             return read_entry(conf, line, entry);
         }

@@ -25,9 +25,11 @@ struct conf {
     unsigned line;       /* of what was read last, from 1 */
     const char *section; /* "" before the first one */
     const char *why;     /* the first error, which lies in that line; NULL: none */
+    bool tells_sections; /* set it: the begin of a section is an entry, too */
 };
 
-/* One "key = value".  The key is not empty, the value may be. */
+/* One "key = value".  The key is not empty, the value may be.  key NULL: a
+ * section begins. */
 struct conf_entry {
     char *key;
     char *value;

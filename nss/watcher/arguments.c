@@ -1,111 +1,155 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The command line: getopt_long(3), one function per kind of value, each error
- * one line that names the option, the reason and a hint.
+ * The command line: getopt_long(3) with an option for each row of the table of
+ * keys, and --help out of the same table.
  */
 #include "arguments.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf.h"
+#include "config.h"
 #include "libsd.h"
-#include "log.h"
-#include "zone.h"
 
-#define DEFAULT_PREFIX "/service/"
+/* ---- help -------------------------------------------------------------- */
 
-static const char help[] =
+#define HELP_COLUMN 26
+#define HELP_WIDTH  80
+
+static const char help_begin[] =
     "Usage: etcdsd-watcher [OPTION]...\n"
     "Follow the services that are registered in etcd and show them to every\n"
     "program of this host: user.service.etcd then resolves like any host name.\n"
+    "\n";
+
+static const char help_end[] =
     "\n"
-    "  --endpoints LIST      etcd's client URLs, comma-separated\n"
-    "                        [$ETCDCTL_ENDPOINTS, else http://127.0.0.1:2379]\n"
-    "  --cacert FILE         CA that signed the servers' certificates\n"
-    "                        [$ETCDCTL_CACERT]\n"
-    "  --cert FILE           certificate to show to etcd [$ETCDCTL_CERT]\n"
-    "  --key FILE            its private key [$ETCDCTL_KEY]\n"
-    "  --user NAME[:PW]      etcd user [$ETCDCTL_USER]\n"
-    "  --password PW         and password; better in [$ETCDCTL_PASSWORD]\n"
-    "  --prefix PREFIX       key prefix of the services [" DEFAULT_PREFIX "]\n"
-    "  --domain DOMAIN       domain of their names [" TABLE_DEFAULT_DOMAIN "]\n"
-    "  --table PATH          shared table [" TABLE_DEFAULT_PATH "]; its directory\n"
-    "                        is made if it is missing\n"
-    "  --max-answers N|auto  most addresses in an answer, 1 to 255; auto: 8, but\n"
-    "                        one where libc would undo the rotation [auto]\n"
-    "  --max-stale SECONDS   how long to answer without etcd, 0: for ever [0]\n"
-    "  --log-level LEVEL     error, warning, info or debug [info]\n"
-    "  --foreground          stay in the foreground; it always does\n"
-    "  --version             print the version\n"
-    "  --help                print this\n"
-    "\n"
-    "Signals: SIGTERM, SIGINT  stop cleanly; the table stays and goes on answering\n"
+    "The file holds lines of \"key = value\": the options above without their dashes.\n"
+    "Sections: [zone NAME] for another prefix and domain, [service OWNER-NAME] for\n"
+    "one service.  An option beats the environment, which beats the file.\n"
+    "Signals: SIGHUP            read the file again; a bad one changes nothing\n"
+    "         SIGTERM, SIGINT   stop cleanly; the table stays and goes on answering\n"
     "Exit status: 0 stopped cleanly, 1 failed at run time, 2 wrong usage\n";
 
+/* Prints text from the column on, broken at blanks. */
+static void print_wrapped(const char *text, size_t column)
+{
+    while (*text != '\0') {
+        size_t length = strcspn(text, " ");
+
+        if (column > HELP_COLUMN && column + 1 + length > HELP_WIDTH) {
+            printf("\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        } else if (column > HELP_COLUMN) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", (int)length, text);
+        column += length;
+        text += length + strspn(text + length, " ");
+    }
+    putchar('\n');
+}
+
+static void print_option(const char *name, const char *argument, const char *text)
+{
+    int length = printf("  --%s %s", name, argument);
+
+    if (length > HELP_COLUMN - 1)
+        printf("\n%*s", HELP_COLUMN, "");
+    else
+        printf("%*s", HELP_COLUMN - length, "");
+    print_wrapped(text, HELP_COLUMN);
+}
+
+static void print_key(const struct key *key)
+{
+    char text[400];
+    const char *dollar = key->variable != NULL ? "$" : "", *fallback = key->fallback;
+
+    snprintf(text, sizeof text, "%s [%s%s%s%s]%s%s", key->text, dollar,
+             key->variable != NULL ? key->variable : "",
+             key->variable != NULL && fallback != NULL ? ", else " : "",
+             fallback != NULL ? fallback : "", key->places & KEY_ZONE ? "; in zones, too" : "",
+             key->places & KEY_SERVICE ? ", and services" : "");
+    print_option(key->name, key->argument, text);
+}
+
+static void print_help(void)
+{
+    fputs(help_begin, stdout);
+    print_option("config", "FILE", "configuration [$ETCDSD_CONF, else " CONFIG_DEFAULT_PATH "]");
+    print_option("check-config", "", "say what is wrong with it, and end");
+    for (size_t i = 0; i < key_count; i++)
+        print_key(&keys[i]);
+    print_option("foreground", "", "stay in the foreground; it always does");
+    print_option("version", "", "print the version");
+    print_option("help", "", "print this");
+    fputs(help_end, stdout);
+}
+
+/* ---- options ----------------------------------------------------------- */
+
+/* Options that are no keys, behind those that are. */
 enum option_id {
-    OPT_ENDPOINTS = 256,
-    OPT_CACERT,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_USER,
-    OPT_PASSWORD,
-    OPT_PREFIX,
-    OPT_DOMAIN,
-    OPT_TABLE,
-    OPT_MAX_ANSWERS,
-    OPT_MAX_STALE,
-    OPT_LOG_LEVEL,
+    OPT_KEYS = 256,
+    OPT_CONFIG = OPT_KEYS + KEYS_MAX,
+    OPT_CHECK,
     OPT_FOREGROUND,
     OPT_VERSION,
     OPT_HELP
 };
 
-static const struct option long_options[] = {
-    { "endpoints", required_argument, NULL, OPT_ENDPOINTS },
-    { "cacert", required_argument, NULL, OPT_CACERT },
-    { "cert", required_argument, NULL, OPT_CERT },
-    { "key", required_argument, NULL, OPT_KEY },
-    { "user", required_argument, NULL, OPT_USER },
-    { "password", required_argument, NULL, OPT_PASSWORD },
-    { "prefix", required_argument, NULL, OPT_PREFIX },
-    { "domain", required_argument, NULL, OPT_DOMAIN },
-    { "table", required_argument, NULL, OPT_TABLE },
-    { "max-answers", required_argument, NULL, OPT_MAX_ANSWERS },
-    { "max-stale", required_argument, NULL, OPT_MAX_STALE },
-    { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+static const struct option fixed_options[] = {
+    { "config", required_argument, NULL, OPT_CONFIG },
+    { "check-config", no_argument, NULL, OPT_CHECK },
     { "foreground", no_argument, NULL, OPT_FOREGROUND },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
-    { NULL, 0, NULL, 0 },
+};
+#define FIXED_OPTIONS (sizeof fixed_options / sizeof fixed_options[0])
+
+/* The last one stays zero, as getopt_long(3) wants it. */
+struct options {
+    struct option list[KEYS_MAX + FIXED_OPTIONS + 1];
 };
 
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int complain(const char *format, ...)
+static void options_fill(struct options *options)
 {
-    va_list arguments;
+    memset(options, 0, sizeof *options);
+    memcpy(options->list, fixed_options, sizeof fixed_options);
+    for (size_t i = 0; i < key_count; i++)
+        options->list[FIXED_OPTIONS + i] =
+            (struct option){ keys[i].name, required_argument, NULL, OPT_KEYS + (int)i };
+}
 
-    fputs("etcdsd-watcher: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
+static int complain(const char *what, const char *why)
+{
+    fprintf(stderr, "etcdsd-watcher: %s: %s\n", what, why);
     return ARGUMENTS_USAGE;
 }
 
-static int set_string(char **place, const char *value)
+static int complain_unknown(const struct options *options, const char *word)
 {
-    char *copy = strdup(value);
+    const char *names[KEYS_MAX + FIXED_OPTIONS], *nearest = NULL;
+    char slip[40], why[120] = "is not an option (see --help)";
+    size_t count = 0;
 
-    if (copy == NULL)
-        return complain("command line: %s", strerror(ENOMEM));
-    free(*place);
-    *place = copy;
-    return ARGUMENTS_RUN;
+    for (; options->list[count].name != NULL; count++)
+        names[count] = options->list[count].name;
+    if (strncmp(word, "--", 2) == 0) {
+        snprintf(slip, sizeof slip, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(slip, names[i]) == 0)
+                return complain(word, "takes no value (see --help)");
+        nearest = conf_nearest(slip, names, count);
+    }
+    if (nearest != NULL)
+        snprintf(why, sizeof why, "is not an option; did you mean --%s?", nearest);
+    return complain(word, why);
 }
 
 static void hide(char *secret)
@@ -113,245 +157,80 @@ static void hide(char *secret)
     memset(secret, 'x', strlen(secret));
 }
 
-static int set_user(struct arguments *arguments, char *value)
+static int keep(char **place, const char *value)
 {
-    int rc = set_string(&arguments->user, value);
+    char *copy = strdup(value);
+
+    if (copy == NULL)
+        return complain("command line", "out of memory");
+    if (*place != NULL)
+        explicit_bzero(*place, strlen(*place));
+    free(*place);
+    *place = copy;
+    return ARGUMENTS_RUN;
+}
+
+static int keep_key(struct arguments *arguments, size_t key, char *value)
+{
+    int rc = keep(&arguments->values[key], value);
     char *colon = strchr(value, ':');
 
-    if (colon != NULL)
+    if (strcmp(keys[key].name, "password") == 0)
+        hide(value);
+    else if (strcmp(keys[key].name, "user") == 0 && colon != NULL)
         hide(colon + 1);
     return rc;
 }
 
-static int set_password(struct arguments *arguments, char *value)
-{
-    int rc = set_string(&arguments->password, value);
-
-    hide(value);
-    return rc;
-}
-
-/* Segments are exact: without the slash "/service" would take "/services/". */
-static int set_prefix(struct arguments *arguments, const char *value)
-{
-    size_t length = strlen(value);
-    char *copy;
-
-    if (length == 0)
-        return complain("--prefix: is empty (the default is %s)", DEFAULT_PREFIX);
-    if (asprintf(&copy, "%s%s", value, value[length - 1] == '/' ? "" : "/") < 0)
-        return complain("--prefix: %s", strerror(ENOMEM));
-    free(arguments->prefix);
-    arguments->prefix = copy;
-    return ARGUMENTS_RUN;
-}
-
-static int set_table(struct arguments *arguments, const char *value)
-{
-    size_t length = strlen(value);
-
-    if (length == 0 || value[length - 1] == '/')
-        return complain("--table: '%s' is not the path of a file (the default is %s)", value,
-                        TABLE_DEFAULT_PATH);
-    return set_string(&arguments->table, value);
-}
-
-/* Decimal digits only: strtoul(3) takes signs and blanks. */
-static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32_t *number)
-{
-    uint64_t value = 0;
-
-    if (*text == '\0')
-        return false;
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9')
-            return false;
-        value = value * 10 + (uint64_t)(*text - '0');
-        if (value > most)
-            return false;
-    }
-    *number = (uint32_t)value;
-    return value >= least;
-}
-
-static int set_max_answers(struct arguments *arguments, const char *value)
-{
-    uint32_t number = 0;
-
-    if (strcmp(value, "auto") != 0 && !parse_number(value, 1, 255, &number))
-        return complain("--max-answers: '%s' is neither auto nor a number from 1 to 255", value);
-    arguments->max_answers = (uint8_t)number;
-    return ARGUMENTS_RUN;
-}
-
-static int set_log_level(struct arguments *arguments, const char *value)
-{
-    arguments->log_level = log_level_parse(value);
-    if (arguments->log_level < 0)
-        return complain("--log-level: '%s' is no level (error, warning, info or debug)", value);
-    return ARGUMENTS_RUN;
-}
-
-static int set_option(struct arguments *arguments, int id, char *value)
+static int take_option(struct arguments *arguments, int id, char *value)
 {
     switch (id) {
-    case OPT_ENDPOINTS:
-        return set_string(&arguments->endpoints, value);
-    case OPT_CACERT:
-        return set_string(&arguments->cacert, value);
-    case OPT_CERT:
-        return set_string(&arguments->cert, value);
-    case OPT_KEY:
-        return set_string(&arguments->key, value);
-    case OPT_USER:
-        return set_user(arguments, value);
-    case OPT_PASSWORD:
-        return set_password(arguments, value);
-    case OPT_PREFIX:
-        return set_prefix(arguments, value);
-    case OPT_DOMAIN:
-        if (zone_domain_normalize(value, arguments->domain, sizeof arguments->domain) < 0)
-            return complain("--domain: '%s' is not a domain name (the default is %s)", value,
-                            TABLE_DEFAULT_DOMAIN);
+    case OPT_CONFIG:
+        return keep(&arguments->config, value);
+    case OPT_CHECK:
+        arguments->is_check = true;
         return ARGUMENTS_RUN;
-    case OPT_TABLE:
-        return set_table(arguments, value);
-    case OPT_MAX_ANSWERS:
-        return set_max_answers(arguments, value);
-    case OPT_MAX_STALE:
-        if (!parse_number(value, 0, UINT32_MAX, &arguments->max_stale_s))
-            return complain("--max-stale: '%s' is not a number of seconds (0: for ever)", value);
-        return ARGUMENTS_RUN;
-    case OPT_LOG_LEVEL:
-        return set_log_level(arguments, value);
     case OPT_FOREGROUND:
         return ARGUMENTS_RUN;
     case OPT_VERSION:
         puts("etcdsd-watcher " LIBSD_VERSION);
         return ARGUMENTS_DONE;
     case OPT_HELP:
-        fputs(help, stdout);
+        print_help();
         return ARGUMENTS_DONE;
     default:
-        return ARGUMENTS_USAGE;
+        return keep_key(arguments, (size_t)(id - OPT_KEYS), value);
     }
-}
-
-static int set_defaults(struct arguments *arguments)
-{
-    *arguments = (struct arguments){ .log_level = LOG_LEVEL_INFO, .domain = TABLE_DEFAULT_DOMAIN };
-    if (set_prefix(arguments, DEFAULT_PREFIX) < 0)
-        return ARGUMENTS_USAGE;
-    return set_table(arguments, TABLE_DEFAULT_PATH);
-}
-
-/* What libsd will connect to, as libsd.h documents its defaults. */
-static int check_endpoints(const struct arguments *arguments)
-{
-    const char *endpoints = arguments->endpoints, *inside;
-    int length;
-
-    if (endpoints == NULL)
-        endpoints = getenv("ETCDCTL_ENDPOINTS");
-    length =
-        endpoints == NULL ? 0 : arguments_endpoint_inside(endpoints, arguments->domain, &inside);
-    if (length == 0)
-        return ARGUMENTS_RUN;
-    return complain("--endpoints: %.*s lies in the domain %s that this daemon itself serves "
-                    "(name etcd's hosts by address or in another domain)",
-                    length, inside, arguments->domain);
 }
 
 int arguments_parse(struct arguments *arguments, int argc, char **argv)
 {
-    int id, rc = set_defaults(arguments);
+    struct options options;
+    int id, rc = ARGUMENTS_RUN;
 
+    *arguments = (struct arguments){ 0 };
+    options_fill(&options);
     optind = 0; /* GNU: start anew, with another argv perhaps */
     opterr = 0;
-    while (rc == ARGUMENTS_RUN && (id = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+    while (rc == ARGUMENTS_RUN && (id = getopt_long(argc, argv, ":", options.list, NULL)) != -1) {
         if (id == ':')
-            return complain("%s: needs a value (see --help)", argv[optind - 1]);
+            return complain(argv[optind - 1], "needs a value (see --help)");
         if (id == '?')
-            return complain("%s: is not an option, or takes no value (see --help)",
-                            argv[optind - 1]);
-        rc = set_option(arguments, id, optarg);
+            return complain_unknown(&options, argv[optind - 1]);
+        rc = take_option(arguments, id, optarg);
     }
-    if (rc != ARGUMENTS_RUN)
-        return rc;
-    if (optind < argc)
-        return complain("%s: is not an option (see --help)", argv[optind]);
-    return check_endpoints(arguments);
-}
-
-static void free_secret(char *secret)
-{
-    if (secret != NULL)
-        explicit_bzero(secret, strlen(secret));
-    free(secret);
+    if (rc == ARGUMENTS_RUN && optind < argc)
+        return complain(argv[optind], "is not an option (see --help)");
+    return rc;
 }
 
 void arguments_free(struct arguments *arguments)
 {
-    free(arguments->endpoints);
-    free(arguments->cacert);
-    free(arguments->cert);
-    free(arguments->key);
-    free_secret(arguments->user);
-    free_secret(arguments->password);
-    free(arguments->prefix);
-    free(arguments->table);
-    explicit_bzero(arguments, sizeof *arguments);
-}
-
-/* ---- endpoints --------------------------------------------------------- */
-
-/* The host in "scheme://user@host:port/path".  Returns its length. */
-static size_t endpoint_host(const char *endpoint, size_t length, const char **host)
-{
-    const char *scheme = memmem(endpoint, length, "://", 3), *at;
-    const char *start = scheme != NULL ? scheme + 3 : endpoint;
-    size_t size = (size_t)(endpoint + length - start), authority = 0;
-
-    while (authority < size && strchr("/?#", start[authority]) == NULL)
-        authority++;
-    at = memrchr(start, '@', authority);
-    *host = at != NULL ? at + 1 : start;
-    size = (size_t)(start + authority - *host);
-    if (size > 0 && **host == '[')
-        return size; /* an IPv6 address lies in no domain */
-    for (authority = 0; authority < size && (*host)[authority] != ':';)
-        authority++;
-    return authority;
-}
-
-static bool host_is_inside(const char *host, size_t length, const char *domain)
-{
-    size_t suffix = strlen(domain);
-
-    if (length > 0 && host[length - 1] == '.')
-        length--;
-    return length >= suffix && strncasecmp(host + length - suffix, domain, suffix) == 0 &&
-           (length == suffix || host[length - suffix - 1] == '.');
-}
-
-int arguments_endpoint_inside(const char *endpoints, const char *domain, const char **endpoint)
-{
-    while (*endpoints != '\0') {
-        size_t length = strcspn(endpoints, ","), size, blanks = strspn(endpoints, " \t");
-        const char *host;
-        size_t host_length;
-
-        if (blanks > length)
-            blanks = length;
-        size = length - blanks;
-        while (size > 0 &&
-               (endpoints[blanks + size - 1] == ' ' || endpoints[blanks + size - 1] == '\t'))
-            size--;
-        *endpoint = endpoints + blanks;
-        host_length = endpoint_host(*endpoint, size, &host);
-        if (host_is_inside(host, host_length, domain))
-            return (int)size;
-        endpoints += length + (endpoints[length] == ',');
+    for (size_t i = 0; i < key_count; i++) {
+        if (arguments->values[i] != NULL)
+            explicit_bzero(arguments->values[i], strlen(arguments->values[i]));
+        free(arguments->values[i]);
     }
-    return 0;
+    free(arguments->config);
+    *arguments = (struct arguments){ 0 };
 }

@@ -5,22 +5,16 @@
 #ifndef ETCDSD_WATCHER_ARGUMENTS_H
 #define ETCDSD_WATCHER_ARGUMENTS_H
 
-#include <stdint.h>
+#include <stdbool.h>
 
-#include "layout.h"
+#include "keys.h"
 
-/* All strings are the structure's own.  NULL: not given, so that libsd looks
- * into the environment and then takes its default. */
+/* Kept as long as the daemon runs: what stands here goes on beating the file
+ * when that is read again.  All strings are the structure's own. */
 struct arguments {
-    char *endpoints;
-    char *cacert, *cert, *key;
-    char *user, *password;
-    char *prefix; /* ends with '/' */
-    char *table;
-    char domain[TABLE_MAX_NAME + 1]; /* normalized */
-    uint8_t max_answers;             /* 0: auto */
-    uint32_t max_stale_s;            /* 0: for ever */
-    int log_level;                   /* enum log_level */
+    char *config; /* NULL: not given */
+    bool is_check;
+    char *values[KEYS_MAX]; /* as they were written; NULL: not given */
 };
 
 /* What the daemon does after reading its options. */
@@ -30,16 +24,12 @@ enum arguments_result {
     ARGUMENTS_USAGE = -2 /* not acceptable: told on standard error */
 };
 
-/* Reads the command line.  The bytes of passwords in argv are overwritten, so
- * that /proc/PID/cmdline does not go on showing them.  Returns enum
- * arguments_result; arguments_free() must follow in each case. */
+/* Reads the command line; what the values mean is config_load()'s to say.  The
+ * bytes of passwords in argv are overwritten, so that /proc/PID/cmdline does
+ * not go on showing them.  Returns enum arguments_result; arguments_free() must
+ * follow in each case. */
 int arguments_parse(struct arguments *arguments, int argc, char **argv);
 
 void arguments_free(struct arguments *arguments);
-
-/* Finds the first endpoint of a comma-separated list whose host lies in the
- * domain: to resolve it, the daemon would have to ask itself.  Returns its
- * length and sets *endpoint, or 0 if there is none. */
-int arguments_endpoint_inside(const char *endpoints, const char *domain, const char **endpoint);
 
 #endif

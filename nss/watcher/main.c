@@ -3,32 +3,73 @@
  * etcdsd-watcher: follows the services registered in etcd and writes them to
  * the table in shared memory that libnss_etcdsd.so.2 reads.
  *
- *     arguments -> watcher_start -> watcher_run -> watcher_stop
+ *     arguments -> config -> watcher_start -> watcher_run -> watcher_stop
  *
  *     libsd events -> mirror -> model -> publish -> table writer
  *                       zone --^           ^-- localnet
  */
+#include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "arguments.h"
+#include "config.h"
 #include "log.h"
 #include "watcher.h"
+
+/* Opening libsd connects to nobody, but lays all of its settings together. */
+static int etcd_check(const struct config *config, struct config_error *error)
+{
+    libsd *sd;
+
+    if (libsd_open(&sd, config->etcd) < 0) {
+        libsd_error_detail(NULL, error->text, sizeof error->text);
+        return -EINVAL;
+    }
+    libsd_close(sd);
+    return 0;
+}
+
+static int check(const struct config *config)
+{
+    struct config_error error = { "" };
+
+    if (etcd_check(config, &error) < 0) {
+        fprintf(stderr, "etcdsd-watcher: %s\n", error.text);
+        return WATCHER_USAGE;
+    }
+    printf("%s: nothing is wrong (%zu zone%s)\n", *config->path != '\0' ? config->path : "no file",
+           config->zone_count, config->zone_count == 1 ? "" : "s");
+    return 0;
+}
+
+static int run(const struct arguments *arguments, struct config *config)
+{
+    struct watcher watcher;
+    int status;
+
+    log_open(STDERR_FILENO, (int)config->top.log_level);
+    status = watcher_start(&watcher, arguments, config);
+    if (status == 0)
+        status = watcher_run(&watcher);
+    watcher_stop(&watcher);
+    return status;
+}
 
 int main(int argc, char **argv)
 {
     struct arguments arguments;
-    struct watcher watcher;
-    int rc = arguments_parse(&arguments, argc, argv), status;
+    struct config config = { 0 };
+    struct config_error error;
+    int rc = arguments_parse(&arguments, argc, argv), status = WATCHER_USAGE;
 
-    if (rc != ARGUMENTS_RUN) {
-        arguments_free(&arguments);
-        return rc == ARGUMENTS_DONE ? 0 : WATCHER_USAGE;
-    }
-    log_open(STDERR_FILENO, arguments.log_level);
-    status = watcher_start(&watcher, &arguments);
-    if (status == 0)
-        status = watcher_run(&watcher);
-    watcher_stop(&watcher);
+    if (rc == ARGUMENTS_DONE)
+        status = 0;
+    else if (rc == ARGUMENTS_RUN && config_load(&config, &arguments, &error) < 0)
+        fprintf(stderr, "etcdsd-watcher: %s\n", error.text);
+    else if (rc == ARGUMENTS_RUN)
+        status = arguments.is_check ? check(&config) : run(&arguments, &config);
+    config_free(&config);
     arguments_free(&arguments);
     return status;
 }

@@ -28,56 +28,18 @@ static void on_libsd_message(int level, const char *message, void *arg)
     log_line(level == LIBSD_LOG_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "libsd: %s", message);
 }
 
-static int etcd_options(const struct arguments *arguments, libsd_options *etcd)
-{
-    const struct {
-        const char *name, *value;
-    } pairs[] = {
-        { "endpoints", arguments->endpoints },
-        { "cacert", arguments->cacert },
-        { "cert", arguments->cert },
-        { "key", arguments->key },
-        { "user", arguments->user },
-        { "password", arguments->password },
-        { "dispatch", "manual" },
-    };
-
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-        int rc =
-            pairs[i].value == NULL ? 0 : libsd_options_set(etcd, pairs[i].name, pairs[i].value);
-
-        if (rc == 0)
-            continue;
-        log_line(LOG_LEVEL_ERROR, "--%s: %s (see --help)", pairs[i].name, libsd_strerror(rc));
-        return rc == LIBSD_EINVAL ? WATCHER_USAGE : WATCHER_FAILED;
-    }
-    libsd_options_set_log(etcd, on_libsd_message, NULL);
-    return 0;
-}
-
 static int etcd_open(struct watcher *watcher)
 {
-    libsd_options *etcd = NULL;
-    int status, rc = libsd_options_new(&etcd);
+    char detail[300] = "";
+    int rc;
 
-    if (rc < 0) {
-        log_line(LOG_LEVEL_ERROR, "etcd client: %s", libsd_strerror(rc));
-        return WATCHER_FAILED;
-    }
-    status = etcd_options(watcher->arguments, etcd);
-    if (status != 0)
-        goto out;
-    rc = libsd_open(&watcher->sd, etcd);
-    if (rc < 0) {
-        log_line(LOG_LEVEL_ERROR,
-                 "etcd client: %s (check the options and ETCDCTL_* in the "
-                 "environment)",
-                 libsd_strerror(rc));
-        status = WATCHER_FAILED;
-    }
-out:
-    libsd_options_free(etcd);
-    return status;
+    libsd_options_set_log(watcher->config->etcd, on_libsd_message, NULL);
+    rc = libsd_open(&watcher->sd, watcher->config->etcd);
+    if (rc == 0)
+        return 0;
+    libsd_error_detail(NULL, detail, sizeof detail);
+    log_line(LOG_LEVEL_ERROR, "etcd client: %s", *detail != '\0' ? detail : libsd_strerror(rc));
+    return rc == LIBSD_EINVAL ? WATCHER_USAGE : WATCHER_FAILED;
 }
 
 static int etcd_follow(struct watcher *watcher)
@@ -118,10 +80,10 @@ static int table_open(struct watcher *watcher)
 {
     const char *domains[] = { watcher->zone.domain };
     const struct table_writer_options options = {
-        .path = watcher->arguments->table,
+        .path = watcher->config->top.table,
         .domains = domains,
         .domain_count = 1,
-        .max_stale_s = watcher->arguments->max_stale_s,
+        .max_stale_s = (uint32_t)watcher->config->top.max_stale_s,
     };
     char why[256] = "";
     int rc = directory_make(options.path);
@@ -146,7 +108,7 @@ static void net_open(struct watcher *watcher)
 {
     int rc;
 
-    if (watcher->arguments->max_answers != 0)
+    if (watcher->config->top.max_answers != 0)
         return;
     rc = localnet_monitor_open();
     if (rc < 0)
@@ -206,24 +168,32 @@ static void connect_parts(struct watcher *watcher)
     watcher->publish.table = watcher->table;
     watcher->publish.zone = &watcher->zone;
     watcher->publish.net = &watcher->net;
-    watcher->publish.max_answers = watcher->arguments->max_answers;
+    watcher->publish.max_answers = (uint8_t)watcher->config->top.max_answers;
     watcher->mirror.zone = &watcher->zone;
     watcher->mirror.model = &watcher->model;
     watcher->mirror.publish = &watcher->publish;
 }
 
-int watcher_start(struct watcher *watcher, const struct arguments *arguments)
+int watcher_start(struct watcher *watcher, const struct arguments *arguments,
+                  const struct config *config)
 {
+    const struct settings *says = &config->zones[0].says;
     int status;
 
-    *watcher =
-        (struct watcher){ .arguments = arguments, .signal_fd = -1, .timer_fd = -1, .net_fd = -1 };
-    watcher->zone = (struct zone){
-        .prefix = arguments->prefix,
-        .prefix_length = strlen(arguments->prefix),
-        .domain = arguments->domain,
-        .domain_length = strlen(arguments->domain),
+    *watcher = (struct watcher){
+        .arguments = arguments, .config = config, .signal_fd = -1, .timer_fd = -1, .net_fd = -1
     };
+    watcher->zone = (struct zone){
+        .prefix = says->prefix,
+        .prefix_length = strlen(says->prefix),
+        .domain = says->domain,
+        .domain_length = strlen(says->domain),
+        .format = says->format,
+    };
+    if (config->zone_count > 1) {
+        log_line(LOG_LEVEL_ERROR, "%s: one zone is all that can be followed so far", config->path);
+        return WATCHER_USAGE;
+    }
     status = wakers_open(watcher);
     if (status == 0)
         status = model_open(watcher);
@@ -244,9 +214,9 @@ void watcher_tick(struct watcher *watcher)
 
     if (rc > 0)
         log_line(LOG_LEVEL_WARNING, "%s: was gone; a new one was put there",
-                 watcher->arguments->table);
+                 watcher->config->top.table);
     else if (rc < 0)
-        log_line(LOG_LEVEL_ERROR, "%s: heartbeat: %s", watcher->arguments->table, strerror(-rc));
+        log_line(LOG_LEVEL_ERROR, "%s: heartbeat: %s", watcher->config->top.table, strerror(-rc));
     if (watcher->is_net_changed)
         net_update(watcher);
     mirror_tick(&watcher->mirror);

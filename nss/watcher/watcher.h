@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "arguments.h"
+#include "config.h"
 #include "libsd.h"
 #include "localnet.h"
 #include "mirror.h"
@@ -19,6 +20,7 @@
 
 struct watcher {
     const struct arguments *arguments;
+    const struct config *config;
     libsd *sd;
     libsd_watch *watch;
     struct table_writer *table;
@@ -42,8 +44,9 @@ enum watcher_status {
 
 /* Opens everything and begins to follow etcd, which may be down.  What went
  * wrong is logged.  Returns 0 or enum watcher_status; watcher_stop() must
- * follow in each case.  arguments: must outlive the watcher. */
-int watcher_start(struct watcher *watcher, const struct arguments *arguments);
+ * follow in each case.  arguments, config: must outlive the watcher. */
+int watcher_start(struct watcher *watcher, const struct arguments *arguments,
+                  const struct config *config);
 
 /* Serves until a signal or an error ends it (loop.c).  Returns enum
  * watcher_status. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The daemon's command line: what is taken, what is refused and in which
- * words, and that passwords do not stay in argv.
+ * words, and that passwords do not stay in argv.  Files and sections have
+ * test_config.c.
  */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -10,15 +11,22 @@
 #include <string.h>
 
 #include "../../nss/watcher/arguments.h"
+#include "../../nss/watcher/config.h"
 #include "../../nss/watcher/log.h"
+#include "layout.h"
 
 static struct arguments arguments;
+static struct config config;
 static char *argv[32];
 static int argc;
 
-/* words: separated by spaces.  argv is writable, as main's is. */
+/* words: separated by spaces.  argv is writable, as main's is.  What they mean
+ * is found out, too, without a file, and complained of as main() does. */
 static int parse(const char *words)
 {
+    struct config_error error;
+    int rc;
+
     char *rest = strdup(words), *word;
 
     argc = 0;
@@ -27,7 +35,18 @@ static int parse(const char *words)
         if (*word != '\0')
             argv[argc++] = word;
     argv[argc] = NULL;
-    return arguments_parse(&arguments, argc, argv);
+    rc = arguments_parse(&arguments, argc, argv);
+    if (rc == ARGUMENTS_RUN && config_load(&config, &arguments, &error) < 0) {
+        fprintf(stderr, "etcdsd-watcher: %s\n", error.text);
+        return ARGUMENTS_USAGE;
+    }
+    return rc;
+}
+
+static void forget(void)
+{
+    config_free(&config);
+    arguments_free(&arguments);
 }
 
 static bool argv_holds(const char *text)
@@ -41,13 +60,14 @@ static bool argv_holds(const char *text)
 static void setup(void)
 {
     unsetenv("ETCDCTL_ENDPOINTS");
+    setenv("ETCDSD_CONF", "", 1);
     cr_redirect_stderr();
     cr_redirect_stdout();
 }
 
 static void teardown(void)
 {
-    arguments_free(&arguments);
+    forget();
 }
 
 TestSuite(arguments, .init = setup, .fini = teardown);
@@ -57,7 +77,7 @@ static void expect_usage(const char *words, const char *message)
     char text[600] = "";
 
     cr_expect_eq(parse(words), ARGUMENTS_USAGE, "%s", words);
-    arguments_free(&arguments);
+    forget();
     fflush(stderr);
     size_t size = fread(text, 1, sizeof text - 1, cr_get_redirected_stderr());
     text[size] = '\0';
@@ -69,47 +89,63 @@ static void expect_usage(const char *words, const char *message)
 Test(arguments, defaults_just_work)
 {
     cr_assert_eq(parse(""), ARGUMENTS_RUN);
-    cr_expect_null(arguments.endpoints);
-    cr_expect_str_eq(arguments.prefix, "/service/");
-    cr_expect_str_eq(arguments.domain, "service.etcd");
-    cr_expect_str_eq(arguments.table, "/run/etcdsd/table.v1");
-    cr_expect_eq(arguments.max_answers, 0);
-    cr_expect_eq(arguments.max_stale_s, 0);
-    cr_expect_eq(arguments.log_level, LOG_LEVEL_INFO);
+    cr_expect_null(config.top.endpoints);
+    cr_assert_eq(config.zone_count, 1);
+    cr_expect_str_eq(config.zones[0].says.prefix, "/service/");
+    cr_expect_str_eq(config.zones[0].says.domain, "service.etcd");
+    cr_expect_str_eq(config.zones[0].says.format, "auto");
+    cr_expect_eq(config.zones[0].says.allow.count, 0);
+    cr_expect_eq(config.zones[0].says.max_answers, 0);
+    cr_expect_eq(config.zones[0].says.weights, 1);
+    cr_expect_eq(config.zones[0].says.max_instances, TABLE_MAX_INSTANCES);
+    cr_expect_eq(config.zones[0].says.max_value_bytes, 65536);
+    cr_expect_str_eq(config.top.table, "/run/etcdsd/table.v1");
+    cr_expect_eq(config.top.max_table_bytes, 1 << 30);
+    cr_expect_eq(config.top.max_stale_s, 0);
+    cr_expect_eq(config.top.log_level, LOG_LEVEL_INFO);
 }
 
 Test(arguments, all_of_them)
 {
     cr_assert_eq(parse("--endpoints https://a:1,https://b:2 --cacert c --cert d --key e --user u "
                        "--prefix /x --domain X.Example. --table=/tmp/t --max-answers 3 "
-                       "--max-stale 60 --log-level debug --foreground"),
+                       "--max-stale 2m --log-level debug --foreground --format json:grpc "
+                       "--allow 10.0.0.0/8,::1 --weights no --max-instances 9 "
+                       "--max-value-size 1K --max-table-size 3M"),
                  ARGUMENTS_RUN);
-    cr_expect_str_eq(arguments.endpoints, "https://a:1,https://b:2");
-    cr_expect_str_eq(arguments.cacert, "c");
-    cr_expect_str_eq(arguments.cert, "d");
-    cr_expect_str_eq(arguments.key, "e");
-    cr_expect_str_eq(arguments.user, "u");
-    cr_expect_str_eq(arguments.prefix, "/x/");
-    cr_expect_str_eq(arguments.domain, "x.example");
-    cr_expect_str_eq(arguments.table, "/tmp/t");
-    cr_expect_eq(arguments.max_answers, 3);
-    cr_expect_eq(arguments.max_stale_s, 60);
-    cr_expect_eq(arguments.log_level, LOG_LEVEL_DEBUG);
+    const struct settings *zone = &config.zones[0].says;
+    cr_expect_str_eq(config.top.endpoints, "https://a:1,https://b:2");
+    cr_expect_str_eq(config.top.cacert, "c");
+    cr_expect_str_eq(config.top.cert, "d");
+    cr_expect_str_eq(config.top.key, "e");
+    cr_expect_str_eq(config.top.user, "u");
+    cr_expect_str_eq(zone->prefix, "/x/");
+    cr_expect_str_eq(zone->domain, "x.example");
+    cr_expect_str_eq(zone->format, "json:grpc");
+    cr_expect_eq(zone->allow.count, 2);
+    cr_expect_eq(zone->weights, 0);
+    cr_expect_eq(zone->max_instances, 9);
+    cr_expect_eq(zone->max_value_bytes, 1024);
+    cr_expect_eq(zone->max_answers, 3);
+    cr_expect_str_eq(config.top.table, "/tmp/t");
+    cr_expect_eq(config.top.max_table_bytes, 3 << 20);
+    cr_expect_eq(config.top.max_stale_s, 120);
+    cr_expect_eq(config.top.log_level, LOG_LEVEL_DEBUG);
 }
 
 Test(arguments, last_one_counts)
 {
     cr_assert_eq(parse("--max-answers 3 --max-answers auto --prefix /a/ --prefix /b/"),
                  ARGUMENTS_RUN);
-    cr_expect_eq(arguments.max_answers, 0);
-    cr_expect_str_eq(arguments.prefix, "/b/");
+    cr_expect_eq(config.top.max_answers, 0);
+    cr_expect_str_eq(config.top.prefix, "/b/");
 }
 
 Test(arguments, passwords_do_not_stay_in_argv)
 {
     cr_assert_eq(parse("--user app:secret1 --password secret2 --password=secret3"), ARGUMENTS_RUN);
-    cr_expect_str_eq(arguments.user, "app:secret1");
-    cr_expect_str_eq(arguments.password, "secret3");
+    cr_expect_str_eq(config.top.user, "app:secret1");
+    cr_expect_str_eq(config.top.password, "secret3");
     cr_expect_not(argv_holds("secret"));
     cr_expect(argv_holds("app:xxxxxxx"));
 }
@@ -122,7 +158,9 @@ Test(arguments, passwords_do_not_stay_in_argv_after_an_error)
 
 Test(arguments, unknown_option)
 {
-    expect_usage("--tabel x", "--tabel: is not an option");
+    expect_usage("--tabel x", "--tabel: is not an option; did you mean --table?");
+    expect_usage("--everything x", "--everything: is not an option (see --help)");
+    expect_usage("--foreground=1", "--foreground=1: takes no value");
 }
 
 Test(arguments, stray_word)
@@ -149,16 +187,44 @@ Test(arguments, numbers_are_digits_only)
 
         snprintf(words, sizeof words, "--max-answers %s", wrong[i]);
         cr_expect_eq(parse(words), ARGUMENTS_USAGE, "%s", words);
-        arguments_free(&arguments);
+        forget();
     }
     cr_expect_eq(parse("--max-stale 4294967295"), ARGUMENTS_RUN);
-    arguments_free(&arguments);
+    forget();
     cr_expect_eq(parse("--max-stale 4294967296"), ARGUMENTS_USAGE);
+}
+
+Test(arguments, numbers_have_units)
+{
+    cr_assert_eq(parse("--max-stale 7d --max-table-size 64G"), ARGUMENTS_RUN);
+    cr_expect_eq(config.top.max_stale_s, 7 * 86400);
+    cr_expect_eq(config.top.max_table_bytes, UINT64_C(64) << 30);
+    forget();
+    expect_usage("--max-stale 1K", "--max-stale: '1K' is not a number of seconds from 0 to");
+    expect_usage("--max-stale 1hh", "--max-stale: '1hh'");
+    expect_usage("--max-stale h", "--max-stale: 'h'");
+    expect_usage("--max-stale 49711d", "--max-stale: '49711d'");
+    expect_usage("--max-answers 5K", "--max-answers: '5K'");
+    expect_usage("--max-table-size 65G", "--max-table-size: '65G'");
+    expect_usage("--max-table-size 99999999999999999999G", "--max-table-size: ");
+}
+
+Test(arguments, format_that_does_not_exist)
+{
+    expect_usage("--format xml", "--format: 'xml' is not auto, plain or json");
+    expect_usage("--format jsonjsonjson", "--format: 'jsonjsonjson' is not");
+    expect_usage("--format json:", "--format: 'json:' does not end in a scheme");
+    expect_usage("--format json:G/", "--format: 'json:G/' does not end in a scheme");
+}
+
+Test(arguments, endpoints_that_are_none)
+{
+    expect_usage("--endpoints nonsense://x", "--endpoints: 'nonsense://x' is not a list");
 }
 
 Test(arguments, level_that_does_not_exist)
 {
-    expect_usage("--log-level loud", "--log-level: 'loud' is no level");
+    expect_usage("--log-level loud", "--log-level: 'loud' is not error, warning, info or debug");
 }
 
 Test(arguments, domain_that_is_none)
@@ -186,14 +252,14 @@ Test(arguments, endpoint_of_the_environment_inside_the_served_domain)
 Test(arguments, help_and_version_end_well)
 {
     cr_expect_eq(parse("--help"), ARGUMENTS_DONE);
-    arguments_free(&arguments);
+    forget();
     cr_expect_eq(parse("--version"), ARGUMENTS_DONE);
 }
 
 static void expect_inside(const char *endpoints, const char *expected)
 {
     const char *found = NULL;
-    int length = arguments_endpoint_inside(endpoints, "service.etcd", &found);
+    int length = config_endpoint_inside(endpoints, "service.etcd", &found);
 
     cr_expect_eq((size_t)length, strlen(expected), "%s", endpoints);
     cr_expect(length == 0 || memcmp(found, expected, (size_t)length) == 0, "%s", endpoints);
