@@ -44,14 +44,15 @@
  *
  * Every item is available since 0.1.0.
  */
-#ifndef LIBSD_DISCOVERY_H
-#define LIBSD_DISCOVERY_H
-
+/* Before the guard: libsd.h includes this file where its turn is. */
 #include "libsd.h"
 
-#ifdef __cplusplus
+#ifndef LIBSD_DISCOVERY_H
+#    define LIBSD_DISCOVERY_H
+
+#    ifdef __cplusplus
 extern "C" {
-#endif
+#    endif
 
 struct sockaddr;
 
@@ -320,8 +321,8 @@ LIBSD_API int libsd_picked_sockaddr(const libsd_picked *picked, struct sockaddr 
  * libsd_discover() returns. */
 LIBSD_API int libsd_resolve(libsd *sd, const char *name, libsd_snapshot **snapshot, int timeout_ms);
 
-#ifdef __cplusplus
+#    ifdef __cplusplus
 }
-#endif
+#    endif
 
 #endif

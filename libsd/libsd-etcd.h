@@ -8,14 +8,15 @@
  *
  * Every item is available since 0.1.0.
  */
-#ifndef LIBSD_ETCD_H
-#define LIBSD_ETCD_H
-
+/* Before the guard: libsd.h includes this file where its turn is. */
 #include "libsd.h"
 
-#ifdef __cplusplus
+#ifndef LIBSD_ETCD_H
+#    define LIBSD_ETCD_H
+
+#    ifdef __cplusplus
 extern "C" {
-#endif
+#    endif
 
 /* ---- keys and values (etcd v3 KV) -------------------------------------- */
 
@@ -730,8 +731,8 @@ LIBSD_API int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t st
  * is waited for, unless the call is made from inside it.  NULL is allowed. */
 LIBSD_API void libsd_watch_close(libsd_watch *watch);
 
-#ifdef __cplusplus
+#    ifdef __cplusplus
 }
-#endif
+#    endif
 
 #endif

@@ -37,14 +37,15 @@
  *
  * Every item is available since 0.1.0.
  */
+/* Before the guard: libsd.h includes this file where its turn is. */
+#include "libsd.h"
+
 #ifndef LIBSD_LOCK_H
-#define LIBSD_LOCK_H
+#    define LIBSD_LOCK_H
 
-#include "libsd-etcd.h"
-
-#ifdef __cplusplus
+#    ifdef __cplusplus
 extern "C" {
-#endif
+#    endif
 
 /* ---- locks (etcd v3 concurrency, Lock) --------------------------------- */
 
@@ -208,8 +209,8 @@ LIBSD_API int libsd_observe(libsd *sd, const char *name, libsd_observer_callback
  * allowed. */
 LIBSD_API void libsd_observe_close(libsd_observer *observer);
 
-#ifdef __cplusplus
+#    ifdef __cplusplus
 }
-#endif
+#    endif
 
 #endif
