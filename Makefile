@@ -112,7 +112,7 @@ TSAN_TESTS = $(addprefix tests/, \
 TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh \
+SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh abi.sh link.sh \
 	poll-loop.sh watcher/daemon.sh demo.sh)
 EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
@@ -159,7 +159,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall
+.PHONY: abi all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher
 
@@ -263,7 +263,7 @@ $(B)/flags: force | packages
 
 # A plain build says what is missing; what runs tests installs it.
 packages:
-ifneq (,$(filter check demo deps sanitize,$(MAKECMDGOALS)))
+ifneq (,$(filter abi check demo deps sanitize,$(MAKECMDGOALS)))
 	@packaging/install-deps build test
 else ifneq (,$(filter fuzz,$(MAKECMDGOALS)))
 	@packaging/install-deps build fuzz
@@ -312,6 +312,9 @@ bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/libnss_null.so.2 ## what 
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
 	@tests/demo/demo.sh
+
+abi: $(B)/libsd.so.1 ## write libsd's interface down in tests/abi, where it was meant to change
+	@tests/abi/dump $< tests/abi $(HEADERS)
 
 lint: $(call objects,$(SOURCES) $(EXAMPLES),analyze) ## formatting, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
 	@tests/lint

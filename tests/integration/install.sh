@@ -47,7 +47,7 @@ readme_program_runs() {
 
 static_program() {
     local all
-    read -ra all < <(pkg-config --cflags --libs libsd libcurl libcjson)
+    read -ra all < <(pkg-config --cflags --libs libsd libcurl)
     "${cc[@]}" -std=gnu17 "${warn[@]}" "$work/service.c" -o "$work/static" \
         "${all[@]/-lsd/-l:libsd.a}" &&
         ! readelf -d "$work/static" | grep -q 'libsd.so'
