@@ -133,8 +133,8 @@ tests_32() {
 # ---- libsd.so.1 -----------------------------------------------------------
 
 exports_the_interface() {
-    sed -n '/^LIBSD_API/,/;$/p' "$top"/libsd/libsd*.h | grep -o '\<libsd_[a-z0-9_]*(' | tr -d '(' |
-        sort -u >"$work/wanted"
+    awk '/^LIBSD_API/ { inside = 1 } inside { print } /;$/ { inside = 0 }' "$top"/libsd/libsd*.h |
+        grep -o '\<libsd_[a-z0-9_]*(' | tr -d '(' | sort -u >"$work/wanted"
     nm -D --defined-only --with-symbol-versions "$library" | awk '$2 != "A" { print $3 }' | sort \
         >"$work/versioned"
     sed -n 's/@@LIBSD_1\.0$//p' "$work/versioned" >"$work/exported"
