@@ -2,14 +2,17 @@
  *
  * Writing the keys of a group, many in one transaction.
  *
- * Each key has a transaction that decides for itself, so every request can be
- * repeated when its outcome is unknown: a first try that got through shows up
- * as a key that exists and is ours.
+ * Each step has a condition on its key, and a transaction does all its steps if
+ * all conditions hold; else it does nothing and reads the keys.  Then each step
+ * whose condition did not hold is told what is there, which settles it, and the
+ * others are tried again without it.  So a conflict over one key costs the
+ * others one round trip, and every transaction brings at least one step on.
  *
- * Several go as nested transactions in one; a conflict over one key does not
- * touch the others then.  Not so where users have rights: etcd 3.4.23 does not
- * look at rights inside nested transactions (seen), and we don't want to write
- * what we may not.
+ * Flat, because etcd takes up to twice the time for nested transactions, and
+ * because 3.4.23 does not look at users' rights inside those (seen).
+ *
+ * Every request can be repeated when its outcome is unknown: a first try that
+ * got through shows up as a key that exists and is ours.
  */
 #include "group.h"
 #include "internal.h"
@@ -63,51 +66,75 @@ void claim_queue(struct registration *registration, int step)
 
 /* ---- request ------------------------------------------------------------ */
 
-static void add_compare(struct buffer *body, const char *target, libsd_slice key, const char *field,
-                        int64_t number)
+static bool deletes(int step)
 {
-    buffer_format(body, "{\"compare\":[{\"target\":\"%s\",\"key\":", target);
-    buffer_base64(body, key);
-    buffer_format(body, ",\"%s\":\"%lld\"}],\"success\":[", field, (long long)number);
+    return step == STEP_DROP || step == STEP_HIDE;
 }
 
-static void add_step(struct buffer *body, const struct registration *registration, int step,
+/* What must be so for the step to be done; step_holds() says the same. */
+static void add_condition(struct buffer *body, const struct registration *registration, int step,
+                          int64_t lease)
+{
+    const char *target = "CREATE";
+    const char *field = "create_revision";
+    int64_t number = 0;
+
+    if (deletes(step)) {
+        target = "LEASE";
+        field = "lease";
+        number = lease;
+    } else if (step == STEP_SWAP) {
+        target = "MOD";
+        field = "mod_revision";
+        number = registration->mod_revision;
+    }
+    buffer_format(body, "{\"target\":\"%s\",\"key\":", target);
+    buffer_base64(body, libsd_str(registration->key));
+    buffer_format(body, ",\"%s\":\"%lld\"}", field, (long long)number);
+}
+
+static void add_deed(struct buffer *body, const struct registration *registration, int step,
                      int64_t lease)
 {
-    libsd_slice key = libsd_str(registration->key);
-
-    if (step == STEP_DROP || step == STEP_HIDE) {
-        add_compare(body, "LEASE", key, "lease", lease);
-        buffer_text(body, "{\"request_delete_range\":{\"key\":");
-        buffer_base64(body, key);
-        buffer_text(body, "}}]}");
-        return;
+    buffer_text(body, deletes(step) ? "{\"request_delete_range\":{\"key\":"
+                                    : "{\"request_put\":{\"key\":");
+    buffer_base64(body, libsd_str(registration->key));
+    if (!deletes(step)) {
+        buffer_text(body, ",\"value\":");
+        buffer_base64(body, libsd_str(registration->value->text));
+        buffer_format(body, ",\"lease\":\"%lld\"", (long long)lease);
     }
-    if (step == STEP_SWAP)
-        add_compare(body, "MOD", key, "mod_revision", registration->mod_revision);
-    else
-        add_compare(body, "CREATE", key, "create_revision", 0);
-    buffer_text(body, "{\"request_put\":{\"key\":");
-    buffer_base64(body, key);
-    buffer_text(body, ",\"value\":");
-    buffer_base64(body, libsd_str(registration->value->text));
-    buffer_format(
-        body, ",\"lease\":\"%lld\"}}],\"failure\":[{\"request_range\":{\"key\":", (long long)lease);
-    buffer_base64(body, key);
-    buffer_text(body, "}}]}");
+    buffer_text(body, "}}");
+}
+
+static void add_reading(struct buffer *body, const struct registration *registration, int step,
+                        int64_t lease)
+{
+    (void)step;
+    (void)lease;
+    buffer_text(body, "{\"request_range\":{\"key\":");
+    buffer_base64(body, libsd_str(registration->key));
+    buffer_text(body, "}}");
 }
 
 static void add_batch(struct buffer *body, const struct group *group)
 {
-    if (group->batch_count == 1) {
-        add_step(body, group->batch[0], group->batch_step[0], group->batch_lease);
-        return;
-    }
-    buffer_text(body, "{\"success\":[");
-    for (size_t i = 0; i < group->batch_count; i++) {
-        buffer_text(body, i ? ",{\"request_txn\":" : "{\"request_txn\":");
-        add_step(body, group->batch[i], group->batch_step[i], group->batch_lease);
-        buffer_text(body, "}");
+    static const struct {
+        const char *begin;
+        void (*add)(struct buffer *, const struct registration *, int, int64_t);
+    } parts[] = {
+        { "{\"compare\":[", add_condition },
+        { "],\"success\":[", add_deed },
+        { "],\"failure\":[", add_reading },
+    };
+
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++) {
+        buffer_text(body, parts[part].begin);
+        for (size_t i = 0; i < group->batch_count; i++) {
+            if (i)
+                buffer_text(body, ",");
+            parts[part].add(body, group->batch[i], group->batch_step[i], group->batch_lease);
+        }
     }
     buffer_text(body, "]}");
 }
@@ -128,16 +155,10 @@ static void take_from_work(struct group *group, struct registration *registratio
 static void fill_batch(struct group *group)
 {
     struct registration *registration;
-    size_t most = group->proven && !*group->sd->options.user ? BATCH_MAX : 1;
 
     group->batch_lease = group->lease;
-    while (group->batch_count < most && (registration = TAILQ_FIRST(&group->work))) {
-        if (registration->alone && group->batch_count)
-            return;
+    while (group->batch_count < group->batch_most && (registration = TAILQ_FIRST(&group->work)))
         take_from_work(group, registration);
-        if (registration->alone)
-            return;
-    }
 }
 
 /* Without a lease there is no key of ours to delete. */
@@ -186,8 +207,27 @@ static void again(struct registration *registration)
     claim_queue(registration, registration->step == STEP_DROP ? STEP_DROP : STEP_CLAIM);
 }
 
-static void one_done(struct group *group, struct registration *registration, int step,
-                     const struct txn_result *result, const struct answer *answer)
+/* Whether the condition of a step holds for what was read. */
+static bool step_holds(const struct group *group, const struct registration *registration, int step,
+                       const libsd_kv *found)
+{
+    if (deletes(step))
+        return found && found->lease == group->batch_lease;
+    if (step == STEP_SWAP)
+        return found && found->mod_revision == registration->mod_revision;
+    return !found;
+}
+
+static const libsd_kv *found_by(const struct answer *answer, size_t i)
+{
+    const struct txn_result *result = &answer->results[i];
+
+    return result->found ? &answer->records.list[result->record].kv : NULL;
+}
+
+/* done: the transaction was; else found is what its key is, NULL if nothing. */
+static void one_done(struct group *group, struct registration *registration, int step, bool done,
+                     const libsd_kv *found, int64_t revision)
 {
     bool stale = registration->again || group->batch_lease != group->lease;
 
@@ -195,18 +235,32 @@ static void one_done(struct group *group, struct registration *registration, int
         again(registration);
         return;
     }
+    if (!done && step_holds(group, registration, step, found)) {
+        claim_queue(registration, step); /* another one was in the way */
+        return;
+    }
     registration->step = STEP_NONE;
     if (step == STEP_DROP)
         registration_dropped(registration);
     else if (step == STEP_HIDE)
-        registration_hidden(registration, answer->header.revision);
-    else if (result->succeeded)
-        registration_claimed(registration, answer->header.revision, answer->header.revision);
-    else if (result->found)
-        registration_found(registration, step, &answer->records.list[result->record].kv,
-                           answer->header.revision);
+        registration_hidden(registration, revision);
+    else if (done)
+        registration_claimed(registration, revision, revision);
+    else if (found)
+        registration_found(registration, step, found, revision);
     else
         registration_mend(registration); /* gone between reading and swapping */
+}
+
+static void all_done(struct group *group, size_t count, const struct answer *answer)
+{
+    group->work_failures = 0;
+    group->batch_most = group->batch_most < BATCH_MAX / 2 ? 2 * group->batch_most : BATCH_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (group->batch[i]->group)
+            one_done(group, group->batch[i], group->batch_step[i], answer->succeeded,
+                     found_by(answer, i), answer->header.revision);
+    }
 }
 
 static void all_failed(struct group *group, size_t count, const struct failure *failure)
@@ -214,6 +268,9 @@ static void all_failed(struct group *group, size_t count, const struct failure *
     bool transient = libsd_error_is_retriable(failure->code) || failure->code == LIBSD_EPROTOCOL ||
                      failure->code == LIBSD_ELEASE;
 
+    /* One of them may be why, or etcd takes fewer or less at once. */
+    if (!transient && count > 1)
+        group->batch_most = count / 2;
     for (size_t i = 0; i < count; i++) {
         struct registration *registration = group->batch[i];
 
@@ -225,7 +282,6 @@ static void all_failed(struct group *group, size_t count, const struct failure *
             registration->step = STEP_NONE;
             registration_refused(registration, step, failure);
         } else {
-            registration->alone = !transient;
             again(registration);
         }
     }
@@ -240,6 +296,24 @@ static void all_failed(struct group *group, size_t count, const struct failure *
                 failure->code == LIBSD_ELEASE ? 0 : backoff_ns(group->work_failures++));
 }
 
+/* Whether an answer is one to the batch, and not to be asked for for ever. */
+static int check_answer(const struct group *group, size_t count, const struct answer *answer,
+                        struct failure *failure)
+{
+    const char *place = group->txn.failure.text;
+    bool settles = answer->succeeded;
+
+    if (answer->result_count != count)
+        return failure_set(failure, LIBSD_EPROTOCOL, "%s: %zu answers to %zu operations", place,
+                           answer->result_count, count);
+    for (size_t i = 0; i < count && !settles; i++)
+        settles = !step_holds(group, group->batch[i], group->batch_step[i], found_by(answer, i));
+    if (!settles)
+        return failure_set(failure, LIBSD_EPROTOCOL,
+                           "%s: refused %zu operations, though all conditions hold", place, count);
+    return 0;
+}
+
 static void batch_done(struct call *call, struct buffer *text)
 {
     struct group *group = container_of(call, struct group, txn);
@@ -250,23 +324,11 @@ static void batch_done(struct call *call, struct buffer *text)
     group->batch_count = 0;
     for (size_t i = 0; i < count; i++)
         group->batch[i]->busy = false;
-    if (failure.code == 0 && answer_read(text, &answer, &failure) == 0 && count == 1) {
-        answer.results[0].succeeded = answer.succeeded;
-        answer.result_count = 1;
-    }
-    if (failure.code == 0 && answer.result_count != count)
-        failure_set(&failure, LIBSD_EPROTOCOL, "%s: %zu answers to %zu operations",
-                    call->failure.text, answer.result_count, count);
-    if (failure.code < 0) {
+    if (failure.code < 0 || answer_read(text, &answer, &failure) < 0 ||
+        check_answer(group, count, &answer, &failure) < 0)
         all_failed(group, count, &failure);
-    } else {
-        group->work_failures = 0;
-        group->proven = true;
-        for (size_t i = 0; i < count; i++) {
-            if (group->batch[i]->group)
-                one_done(group, group->batch[i], group->batch_step[i], &answer.results[i], &answer);
-        }
-    }
+    else
+        all_done(group, count, &answer);
     records_free(&answer.records);
     for (size_t i = 0; i < count; i++)
         owner_drop(&group->batch[i]->owner);

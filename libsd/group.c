@@ -19,6 +19,7 @@
 #define LINGER_NS     (1 * S) /* an empty group waits so long for newcomers */
 #define STABLE_NS     (2 * S) /* a lease lost sooner counts as a failure */
 #define REVOKE_TRY_MS 800
+#define TIDY_NS       (1 * MS)
 
 static void grant(struct timer *timer);
 static void beat(struct timer *timer);
@@ -257,14 +258,19 @@ static void quiet(struct group *group)
     claim_stop(group);
 }
 
-static void group_free(struct group *group)
+static void retire_all(struct group *group)
 {
     struct registration *registration;
 
     group->ending = true;
-    quiet(group);
     while ((registration = TAILQ_FIRST(&group->registrations)))
         registration_retire(registration);
+}
+
+static void group_free(struct group *group)
+{
+    quiet(group);
+    retire_all(group);
     LIST_REMOVE(group, link);
     free(group);
 }
@@ -303,6 +309,7 @@ struct group *group_get(struct libsd *sd, int ttl_s)
         return NULL;
     group->sd = sd;
     group->ttl_s = ttl_s;
+    group->batch_most = BATCH_MAX;
     group->deadline.fire = deadline_passed;
     group->linger.fire = end_empty;
     TAILQ_INIT(&group->registrations);
@@ -350,6 +357,11 @@ bool group_owns(const struct libsd *sd, int64_t lease)
 
 /* ---- the end of the handle ---------------------------------------------- */
 
+static void tidy(struct timer *timer)
+{
+    retire_all(container_of(timer, struct group, linger));
+}
+
 void groups_end(struct libsd *sd, int timeout_ms)
 {
     struct group *group;
@@ -371,6 +383,9 @@ void groups_end(struct libsd *sd, int timeout_ms)
             continue;
         sd->closing++;
         revoke(group, now_ns() + timeout_ms * MS, revoke_done);
+        /* Not before the request is on its way: etcd takes longer than we do. */
+        group->linger.fire = tidy;
+        timer_start(&sd->loop, &group->linger, TIDY_NS);
     }
     if (sd->closing == 0)
         loop_stop(&sd->loop);

@@ -21,8 +21,8 @@
 #include "call.h"
 #include "registration.h"
 
-/* Registrations per transaction; etcd allows 128 operations. */
-#define BATCH_MAX   64
+/* Registrations per transaction: as many operations as etcd allows. */
+#define BATCH_MAX   TXN_MAX
 #define PAST_LEASES 4
 
 struct group {
@@ -52,7 +52,7 @@ struct group {
     struct call txn;
     struct timer work_timer;
     unsigned work_failures;
-    bool proven; /* etcd takes our writes without a user */
+    size_t batch_most; /* fewer than BATCH_MAX behind a refusal */
     int64_t batch_lease;
     struct registration *batch[BATCH_MAX];
     int batch_step[BATCH_MAX];

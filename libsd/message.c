@@ -137,30 +137,7 @@ static void read_range(struct json *json, struct answer *answer, struct txn_resu
     }
 }
 
-static void read_operation(struct json *json, struct answer *answer, struct txn_result *result,
-                           bool inner);
-
-/* A transaction inside one; ours go no deeper. */
-static void read_nested(struct json *json, struct answer *answer, struct txn_result *result)
-{
-    libsd_slice name;
-
-    json_object(json);
-    while (json_member(json, &name)) {
-        if (slice_is(name, "succeeded")) {
-            result->succeeded = json_bool(json);
-        } else if (slice_is(name, "responses")) {
-            json_array(json);
-            while (json_element(json))
-                read_operation(json, answer, result, true);
-        } else {
-            json_skip(json);
-        }
-    }
-}
-
-static void read_operation(struct json *json, struct answer *answer, struct txn_result *result,
-                           bool inner)
+static void read_operation(struct json *json, struct answer *answer, struct txn_result *result)
 {
     libsd_slice name;
 
@@ -168,8 +145,6 @@ static void read_operation(struct json *json, struct answer *answer, struct txn_
     while (json_member(json, &name)) {
         if (slice_is(name, "response_range"))
             read_range(json, answer, result);
-        else if (slice_is(name, "response_txn") && !inner)
-            read_nested(json, answer, result);
         else
             json_skip(json);
     }
@@ -183,7 +158,7 @@ static void read_responses(struct json *json, struct answer *answer)
             json_fail(json, "too many responses");
             return;
         }
-        read_operation(json, answer, &answer->results[answer->result_count++], false);
+        read_operation(json, answer, &answer->results[answer->result_count++]);
     }
 }
 

@@ -69,8 +69,7 @@ enum grpc_code {
 
 /* What one operation of a transaction did. */
 struct txn_result {
-    bool succeeded; /* if it is a transaction itself */
-    bool found;     /* it read a key: records.list[record] */
+    bool found; /* it read a key: records.list[record] */
     size_t record;
 };
 

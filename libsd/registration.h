@@ -81,7 +81,6 @@ struct registration {
     bool queued;          /* in the group's work */
     bool busy;            /* in its transaction */
     bool again;           /* something happened to the key meanwhile */
-    bool alone;           /* a transaction with others was refused */
     int64_t mod_revision; /* of our own put, or of what is to be swapped */
     int64_t displaced_by; /* the lease that overwrote us: newest wins */
     bool was_registered;

@@ -216,18 +216,17 @@ Test(message, keepalive_is_read_inside_its_result)
     cr_assert_eq(answer.ttl, 0);
 }
 
-Test(message, nested_transactions_are_read)
+Test(message, transactions_are_read_operation_by_operation)
 {
     cr_assert_eq(
-        read_answer("{\"header\":" H ",\"succeeded\":true,\"responses\":[{\"response_txn\":{"
-                    "\"header\":{},\"succeeded\":true,\"responses\":[{\"response_put\":{}}]}},"
-                    "{\"response_txn\":{\"header\":{},\"responses\":[{\"response_range\":{\"kvs\":"
-                    "[{\"key\":\"YQ==\",\"mod_revision\":\"3\"}]}}]}},{\"response_txn\":{}}]}"),
+        read_answer("{\"header\":" H ",\"responses\":[{\"response_range\":{\"header\":{}}},"
+                    "{\"response_range\":{\"kvs\":[{\"key\":\"YQ==\",\"mod_revision\":\"3\"}],"
+                    "\"count\":\"1\"}},{\"response_put\":{\"header\":{}}},{}]}"),
         0);
-    cr_assert_eq(answer.result_count, 3);
-    cr_assert(answer.results[0].succeeded && !answer.results[0].found);
-    cr_assert(!answer.results[1].succeeded && answer.results[1].found);
-    cr_assert(!answer.results[2].succeeded && !answer.results[2].found);
+    cr_assert(!answer.succeeded && answer.result_count == 4);
+    cr_assert(!answer.results[0].found && !answer.results[2].found && !answer.results[3].found);
+    cr_assert(answer.results[1].found && answer.results[1].record == 0);
+    cr_assert_eq(answer.records.list[0].kv.mod_revision, 3);
     records_free(&answer.records);
 }
 

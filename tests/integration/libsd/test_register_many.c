@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "enlist.h"
+#include "scene.h"
+#include "users.h"
 
 TestSuite(many, .init = enlist_setup, .fini = enlist_teardown, .timeout = 90);
 
@@ -116,6 +118,61 @@ Test(many, ten_thousand_come_in_one_call_and_go_in_one)
     cr_assert_eq(many(), 0);
     sd = etcd_open(&etcd, NULL);
     free_list(list, THOUSANDS);
+}
+
+static uint64_t requests(libsd *handle)
+{
+    libsd_statistics stats = { .size = sizeof stats };
+
+    cr_assert_eq(libsd_stats(handle, &stats), 0);
+    return stats.requests;
+}
+
+/* Two thousand in 16 transactions, beside the grant, the login and watches. */
+Test(many, users_register_in_batches_too)
+{
+    libsd_registration *list = make_list(2000);
+    libsd **handles[] = { &sd, &judge };
+
+    users_start(&etcd);
+    for (int i = 0; i < 2; i++) {
+        libsd_close(*handles[i]);
+        *handles[i] = open_with(etcd.url, "user", "app", "password", APP_PASSWORD, NULL);
+    }
+    cr_assert_eq(libsd_register_many(sd, list, 2000, 10, NULL), 0);
+    cr_assert_lt(requests(sd), 60);
+    cr_assert_eq(many(), 2000);
+    free_list(list, 2000);
+}
+
+/* As few as etcd takes, but not one by one. */
+Test(many, store_that_takes_less_at_once_gets_less)
+{
+    libsd_registration *list = make_list(1000);
+
+    etcd_kill(&etcd);
+    etcd.flags[0] = "--max-txn-ops=20";
+    etcd_restart(&etcd);
+    cr_assert_eq(libsd_register_many(sd, list, 1000, 10, NULL), 0);
+    cr_assert_eq(many(), 1000);
+    cr_assert_lt(requests(sd), 300);
+    free_list(list, 1000);
+}
+
+Test(many, restarted_process_takes_all_of_its_keys_over)
+{
+    libsd_registration *list = make_list(300);
+    int64_t lease;
+
+    cr_assert_eq(libsd_register_many(judge, list, 300, 60, NULL), 0);
+    lease = lease_of("/service/many/n00299");
+    cr_assert_eq(libsd_register_many(sd, list, 300, 10, NULL), 0);
+    cr_assert_neq(lease_of("/service/many/n00000"), lease);
+    cr_assert_neq(lease_of("/service/many/n00299"), lease);
+    /* What was taken from it is not deleted by it. */
+    cr_assert_eq(libsd_deregister(judge, "many", NULL, 0), 0);
+    cr_assert_eq(many(), 300);
+    free_list(list, 300);
 }
 
 Test(many, one_conflict_does_not_keep_the_others_out)
