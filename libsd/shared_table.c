@@ -38,8 +38,8 @@ static bool view_take(const char *domain, uint32_t length, bool stale, struct ta
 {
     int64_t now = table_now();
 
-    return table_source_view(&source, now, view) &&
-           (is_current(view, now) || (stale && table_source_is_usable(&source, view, now))) &&
+    return table_source_view(&source, view) &&
+           (is_current(view, now) || (stale && table_source_is_usable(&source, view))) &&
            table_domain_of(view, domain, length) == length;
 }
 
@@ -140,7 +140,7 @@ static bool row_read(const struct table_record *record, uint32_t i, struct row *
     row->owner.record = *record;
     if (!table_owner_set(&row->owner, i) || row->owner.label_length > TABLE_MAX_LABEL)
         return false;
-    row->port = (uint16_t)(table_load(record->at + shape->instances_at + i) >> 16);
+    row->port = (uint16_t)(table_load(record->at + table_instances_at(*shape) + i) >> 16);
     row->family = row->owner.first < shape->v4 ? 4 : 6;
     if (row->family == 4) {
         v4 = table_record_v4(record, row->owner.first);
@@ -163,11 +163,11 @@ static uint32_t weighted(const struct table_record *record, int policy, uint64_t
     uint32_t at = 0;
 
     for (uint32_t i = 0; i < shape->instances; i++)
-        found += (table_load(record->at + shape->instances_at + i) & 0xffff) == address;
+        found += (table_load(record->at + table_instances_at(*shape) + i) & 0xffff) == address;
     wanted = found ? (uint32_t)(turn % found) + 1 : 0;
     for (uint32_t i = 0; i < shape->instances && wanted; i++) {
         at = i;
-        wanted -= (table_load(record->at + shape->instances_at + i) & 0xffff) == address;
+        wanted -= (table_load(record->at + table_instances_at(*shape) + i) & 0xffff) == address;
     }
     return at;
 }
@@ -265,8 +265,9 @@ enum shared_answer shared_table_pick(const char *domain, const char *service, bo
         enum table_result result = table_find(&view, &name, &record);
 
         if (result == TABLE_FOUND) {
-            bool read = pick->policy == LIBSD_PICK_STICKY ? sticky(&record, pick, &row)
-                                                          : in_turn(&record, pick, &row);
+            bool read = table_record_fits(&record) &&
+                        (pick->policy == LIBSD_PICK_STICKY ? sticky(&record, pick, &row)
+                                                           : in_turn(&record, pick, &row));
 
             if (read)
                 fill(&row, picked);
@@ -296,9 +297,9 @@ static void describe(const struct table_record *record, const struct row *row,
     inet_ntop(row->family == 4 ? AF_INET : AF_INET6, row->address, instance->host,
               sizeof instance->host);
     if (record->shape.flags & TABLE_FLAG_WEIGHTED) {
-        instance->weight = table_record_half(record, record->shape.sums_at, at);
+        instance->weight = table_record_half(record, table_sums_at(record->shape), at);
         if (at > 0)
-            instance->weight -= table_record_half(record, record->shape.sums_at, at - 1);
+            instance->weight -= table_record_half(record, table_sums_at(record->shape), at - 1);
     }
     table_label_copy(&row->owner, label);
     label[row->owner.label_length] = '\0';
@@ -364,10 +365,10 @@ int shared_table_list(const char *domain, const char *name, bool stale,
 
         if (!view_take(domain, domain_length, stale, &view))
             return SHARED_UNKNOWN;
-        result = table_find_owner(&view, name, length, domain_length, &owner);
+        result = table_find_owner(&view, name, length, &owner);
         if (result == TABLE_MISS && table_view_holds(&view))
             return absent(&view);
-        if (result != TABLE_FOUND)
+        if (result != TABLE_FOUND || !table_record_fits(&owner.record))
             continue;
         if (owner.label_length)
             rest = strchr(name, '.') + 1;

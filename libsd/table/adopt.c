@@ -21,7 +21,7 @@
 /* Whether readers find the name in its slot, and in no earlier one. */
 static bool name_is_reachable(const struct store *store, const uint64_t *record, uint32_t slot)
 {
-    uint32_t name_length = table_shape(record[TABLE_R_COUNTS]).name_length;
+    uint32_t name_length = table_shape(record[TABLE_R_SHAPE]).name_length;
     uint64_t hash = table_hash(record + TABLE_R_NAME, name_length, store->file.seed);
     uint32_t mask = index_mask(store->file.names_log2), at = (uint32_t)hash & mask;
 
@@ -90,7 +90,7 @@ static int owners_collect(struct store *store)
         }
         if (record != NULL) {
             store->services++;
-            store->instances += table_shape(word_get(record + TABLE_R_COUNTS)).instances;
+            store->instances += table_shape(word_get(record + TABLE_R_SHAPE)).instances;
             if (sequence > store->sequence)
                 store->sequence = sequence;
         }

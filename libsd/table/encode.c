@@ -215,13 +215,13 @@ static uint32_t address_number(const struct encoder *encoder, const struct table
 
 static void put_addresses(struct encoder *encoder, const struct table_shape *shape)
 {
-    memcpy(encoder->words + shape->v4_at, encoder->v4, shape->v4 * sizeof *encoder->v4);
-    memcpy(encoder->words + shape->v6_at, encoder->v6, shape->v6 * sizeof *encoder->v6);
+    memcpy(encoder->words + table_v4_at(*shape), encoder->v4, shape->v4 * sizeof *encoder->v4);
+    memcpy(encoder->words + table_v6_at(*shape), encoder->v6, shape->v6 * sizeof *encoder->v6);
 }
 
 static void put_sums(struct encoder *encoder, const struct table_shape *shape, uint32_t count)
 {
-    uint64_t *sums = encoder->words + shape->sums_at;
+    uint64_t *sums = encoder->words + table_sums_at(*shape);
     uint32_t sum = 0, weight;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -242,14 +242,14 @@ static void put_sums(struct encoder *encoder, const struct table_shape *shape, u
 static uint32_t put_instances(struct encoder *encoder, const struct table_shape *shape)
 {
     char *bytes = (char *)encoder->words;
-    uint32_t at = shape->labels_at * 8;
+    uint32_t at = table_labels_at(*shape) * 8;
 
     for (uint32_t i = 0; i < shape->instances; i++) {
         const struct table_instance *instance = &encoder->sorted[i];
 
-        encoder->words[shape->instances_at + i] = (uint64_t)at << 32 |
-                                                  (uint64_t)instance->port << 16 |
-                                                  address_number(encoder, shape, instance);
+        encoder->words[table_instances_at(*shape) + i] = (uint64_t)at << 32 |
+                                                         (uint64_t)instance->port << 16 |
+                                                         address_number(encoder, shape, instance);
         bytes[at] = (char)instance->label_length;
         memcpy(bytes + at + 1, instance->label, instance->label_length);
         at += 1u + instance->label_length;
@@ -265,11 +265,16 @@ static uint16_t common_port(const struct table_service *service)
     return service->instances[0].port;
 }
 
+static uint8_t limit_of(uint8_t wanted)
+{
+    return wanted != 0 ? wanted : TABLE_DEFAULT_ANSWERS;
+}
+
 int encoder_run(struct encoder *encoder, const struct table_service *service)
 {
+    struct table_shape shape = { .instances = (uint16_t)service->count,
+                                 .name_length = (uint8_t)service->name_length };
     uint32_t v4 = 0, v6 = 0;
-    uint64_t flags = 0;
-    struct table_shape shape;
     int rc = service_check(service);
 
     if (rc == 0)
@@ -285,26 +290,33 @@ int encoder_run(struct encoder *encoder, const struct table_service *service)
         else
             memcpy(encoder->v6[v6++], instance->address, 16);
         if (instance->weight != 0)
-            flags = TABLE_FLAG_WEIGHTED;
+            shape.flags = TABLE_FLAG_WEIGHTED;
     }
-    v4 = sort_unique(encoder->v4, v4, sizeof *encoder->v4, compare_v4);
-    v6 = sort_unique(encoder->v6, v6, sizeof *encoder->v6, compare_v6);
+    shape.v4 = (uint16_t)sort_unique(encoder->v4, v4, sizeof *encoder->v4, compare_v4);
+    shape.v6 = (uint16_t)sort_unique(encoder->v6, v6, sizeof *encoder->v6, compare_v6);
 
-    encoder->words[TABLE_R_COUNTS] = flags << 56 | (uint64_t)service->name_length << 48 |
-                                     (uint64_t)service->count << 32 | (uint64_t)v6 << 16 | v4;
-    encoder->words[TABLE_R_ANSWER] = (uint64_t)service->limit_any << 56 |
-                                     (uint64_t)service->limit6 << 48 |
-                                     (uint64_t)service->limit4 << 40 | common_port(service);
+    encoder->words[TABLE_R_SHAPE] = table_shape_word(shape);
+    encoder->words[TABLE_R_ANSWER] =
+        (uint64_t)limit_of(service->limit_any) << 56 | (uint64_t)limit_of(service->limit6) << 48 |
+        (uint64_t)limit_of(service->limit4) << 40 | common_port(service);
     memcpy(encoder->words + TABLE_R_NAME, service->name, service->name_length);
-    shape = table_shape(encoder->words[TABLE_R_COUNTS]);
     put_addresses(encoder, &shape);
-    if (flags & TABLE_FLAG_WEIGHTED)
+    if (shape.flags & TABLE_FLAG_WEIGHTED)
         put_sums(encoder, &shape, service->count);
     encoder->length = put_instances(encoder, &shape);
     return 0;
 }
 
 /* ---- checking what was read -------------------------------------------- */
+
+/* With zeros behind it: readers compare whole words. */
+static bool name_is_padded(const uint64_t *words, uint32_t length)
+{
+    struct table_name name;
+
+    table_name_set(&name, (const char *)words, length);
+    return memcmp(name.words, words, (length / 8 + 1) * sizeof *words) == 0;
+}
 
 bool record_is_sound(const uint64_t *words, uint32_t length)
 {
@@ -313,15 +325,17 @@ bool record_is_sound(const uint64_t *words, uint32_t length)
 
     if (length <= TABLE_R_NAME)
         return false;
-    shape = table_shape(words[TABLE_R_COUNTS]);
-    if (shape.labels_at > length || shape.instances == 0 || shape.name_length == 0 ||
-        !is_name(bytes + TABLE_R_NAME * 8, shape.name_length))
+    shape = table_shape(words[TABLE_R_SHAPE]);
+    if (table_labels_at(shape) > length || shape.instances == 0 || shape.name_length == 0 ||
+        !is_name(bytes + TABLE_R_NAME * 8, shape.name_length) ||
+        !name_is_padded(words + TABLE_R_NAME, shape.name_length))
         return false;
     for (uint32_t i = 0; i < shape.instances; i++) {
-        uint64_t word = words[shape.instances_at + i];
+        uint64_t word = words[table_instances_at(shape) + i];
         uint64_t label_at = word >> 32;
 
-        if ((word & 0xffff) >= shape.v4 + shape.v6 || label_at >= (uint64_t)length * 8 ||
+        if ((word & 0xffff) >= shape.v4 + shape.v6 ||
+            label_at < table_labels_at(shape) * UINT64_C(8) || label_at >= (uint64_t)length * 8 ||
             label_at + 1 + (unsigned char)bytes[label_at] > (uint64_t)length * 8)
             return false;
     }

@@ -70,16 +70,25 @@ static void file_point(struct table_file *file)
     uint64_t names = word_get(file->words + TABLE_H_NAMES);
     uint64_t keys = word_get(file->words + TABLE_H_KEYS);
 
-    file->names = file->words + (names >> 32) * TABLE_GRANULE / sizeof(table_word);
+    file->names = file->words + TABLE_HEADER_BYTES / sizeof(table_word);
     file->keys = file->words + (keys >> 32) * TABLE_GRANULE / sizeof(table_word);
-    file->names_log2 = (uint32_t)names;
+    file->names_log2 = (uint32_t)__builtin_popcountll(names);
     file->keys_log2 = (uint32_t)keys;
     file->heap_at = (size_t)word_get(file->words + TABLE_H_HEAP);
     file->seed = word_get(file->words + TABLE_H_SEED);
 }
 
-/* Where an index that begins at `from` or later ends; 0: it does not fit. */
-static uint64_t index_end(uint64_t geometry, uint64_t from, uint64_t bytes)
+/* Where the names end; 0: they don't fit. */
+static uint64_t names_end(uint64_t mask, uint64_t bytes)
+{
+    if (mask > UINT32_MAX >> 1 || (mask & (mask + 1)) != 0 ||
+        (mask + 1) * sizeof(table_word) > bytes - TABLE_HEADER_BYTES)
+        return 0;
+    return TABLE_HEADER_BYTES + (mask + 1) * sizeof(table_word);
+}
+
+/* Where the keys, which begin at `from` or later, end; 0: they don't fit. */
+static uint64_t keys_end(uint64_t geometry, uint64_t from, uint64_t bytes)
 {
     uint64_t at = (geometry >> 32) * TABLE_GRANULE;
 
@@ -92,8 +101,8 @@ static uint64_t index_end(uint64_t geometry, uint64_t from, uint64_t bytes)
 static bool header_is_good(const table_word *words, size_t bytes)
 {
     uint64_t heap = word_get(words + TABLE_H_HEAP);
-    uint64_t names = index_end(word_get(words + TABLE_H_NAMES), TABLE_HEADER_BYTES, bytes);
-    uint64_t keys = index_end(word_get(words + TABLE_H_KEYS), names, bytes);
+    uint64_t names = names_end(word_get(words + TABLE_H_NAMES), bytes);
+    uint64_t keys = keys_end(word_get(words + TABLE_H_KEYS), names, bytes);
 
     return word_get(words + TABLE_H_MAGIC) == TABLE_MAGIC &&
            word_get(words + TABLE_H_LAYOUT) ==
@@ -136,7 +145,7 @@ static void header_init(struct table_file *file, const struct table_size *size,
     word_put(file->words + TABLE_H_GENERATION, random[0] | 1);
     word_put(file->words + TABLE_H_SEED, random[1]);
     word_put(file->words + TABLE_H_SIZE, file->bytes);
-    word_put(file->words + TABLE_H_NAMES, geometry_word(at, size->names_log2));
+    word_put(file->words + TABLE_H_NAMES, (UINT64_C(1) << size->names_log2) - 1);
     at += sizeof(table_word) << size->names_log2;
     word_put(file->words + TABLE_H_KEYS, geometry_word(at, size->keys_log2));
     at += sizeof(table_word) << size->keys_log2;

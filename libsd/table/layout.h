@@ -8,7 +8,7 @@
  *   | header, TABLE_HEADER_BYTES                                     |
  *   |   geometry, seeds, zones: constant in one file                 |
  *   |   state, heartbeat, revision, counters: one word each          |
- *   +----------------------------------------------------------------+ names_at
+ *   +----------------------------------------------------------------+ 4096
  *   | names: 2^k slots   owner name of a service -> record           |
  *   |   slot = tag:32 | ref:32      ref = offset of the record / 16  |
  *   +----------------------------------------------------------------+ keys_at
@@ -22,7 +22,7 @@
  *
  *   word 0  sequence     unique in all files; 0: being rewritten
  *        1  home:32 | words:32            slot in names | length in words
- *        2  flags:8 | name:8 | instances:16 | v6:16 | v4:16       (counts)
+ *        2  struct table_shape: counts, length of the name, flags
  *        3  limit_any:8 | limit6:8 | limit4:8 | 0:8 | 0:16 | port:16
  *           owner name, lower case, zero padded, at least one zero
  *           v4 addresses, two to a word, network order
@@ -117,13 +117,14 @@ enum table_header_word {
     TABLE_H_LAYOUT,     /* header bytes:32 | layout:32; last word written of a new file */
     TABLE_H_GENERATION, /* random, never 0; differs in every file ever made */
     TABLE_H_SIZE,       /* of the file, bytes */
-    TABLE_H_NAMES,      /* offset:32 (granules) | log2 of slots:32 */
-    TABLE_H_KEYS,       /* the same */
+    TABLE_H_NAMES,      /* slots - 1; they begin at TABLE_HEADER_BYTES */
+    TABLE_H_KEYS,       /* offset:32 (granules) | log2 of slots:32 */
     TABLE_H_HEAP,       /* offset of the heap, bytes */
     TABLE_H_SEED,       /* of the hash */
 
     TABLE_H_STATE,     /* since:56 (monotonic seconds) | enum table_state:8 */
-    TABLE_H_HEARTBEAT, /* monotonic seconds; each second while a writer lives */
+    TABLE_H_HEARTBEAT, /* time(2):32 | monotonic seconds:32; each second while a
+                          writer lives */
     TABLE_H_MAX_STALE, /* seconds; 0: for ever */
     TABLE_H_ZONES,     /* how many zones follow TABLE_ZONES_AT */
     TABLE_H_BOOT_ID,   /* of the host when heartbeat was written; two words */
@@ -139,7 +140,8 @@ enum table_header_word {
     TABLE_H_CHANGES, /* records written since the writer started */
     TABLE_H_DROPPED, /* instances that are not in the table: unreadable values */
     TABLE_H_HEAP_USED,
-    TABLE_H_WORDS
+    TABLE_H_WORDS,
+    TABLE_H_TAILS = 64 /* of each zone the last eight bytes; 0 of a shorter one */
 };
 
 enum table_state {
@@ -159,37 +161,63 @@ enum table_state {
 enum table_record_word {
     TABLE_R_SEQUENCE,
     TABLE_R_HOME,
-    TABLE_R_COUNTS,
+    TABLE_R_SHAPE,
     TABLE_R_ANSWER,
     TABLE_R_NAME
 };
 
 #define TABLE_FLAG_WEIGHTED 1u
 
-/* What the counts of a record say about where its parts are, in words. */
+/* Word 2 of a record as it lies in memory, and what follows from it: where the
+ * parts of the record are, in words. */
 struct table_shape {
-    uint32_t v4, v6, instances;
-    uint32_t name_length;
-    uint32_t flags;
-    uint32_t v4_at, v6_at, sums_at, instances_at, labels_at;
+    uint16_t v4, v6, instances;
+    uint8_t name_length;
+    uint8_t flags;
 };
+_Static_assert(sizeof(struct table_shape) == 8, "a shape is a word");
 
-static inline struct table_shape table_shape(uint64_t counts)
+static inline struct table_shape table_shape(uint64_t word)
 {
-    struct table_shape s = {
-        .v4 = (uint32_t)(counts & 0xffff),
-        .v6 = (uint32_t)(counts >> 16 & 0xffff),
-        .instances = (uint32_t)(counts >> 32 & 0xffff),
-        .name_length = (uint32_t)(counts >> 48 & 0xff),
-        .flags = (uint32_t)(counts >> 56),
-    };
+    struct table_shape shape;
 
-    s.v4_at = TABLE_R_NAME + s.name_length / 8 + 1;
-    s.v6_at = s.v4_at + (s.v4 + 1) / 2;
-    s.sums_at = s.v6_at + 2 * s.v6;
-    s.instances_at = s.sums_at + (s.flags & TABLE_FLAG_WEIGHTED ? (s.v4 + s.v6 + 1) / 2 : 0);
-    s.labels_at = s.instances_at + s.instances;
-    return s;
+    memcpy(&shape, &word, sizeof shape);
+    return shape;
+}
+
+static inline uint64_t table_shape_word(struct table_shape shape)
+{
+    uint64_t word;
+
+    memcpy(&word, &shape, sizeof word);
+    return word;
+}
+
+static inline uint32_t table_v4_at(struct table_shape shape)
+{
+    return TABLE_R_NAME + shape.name_length / 8u + 1;
+}
+
+static inline uint32_t table_v6_at(struct table_shape shape)
+{
+    return table_v4_at(shape) + (shape.v4 + 1u) / 2;
+}
+
+static inline uint32_t table_sums_at(struct table_shape shape)
+{
+    return table_v6_at(shape) + 2u * shape.v6;
+}
+
+static inline uint32_t table_instances_at(struct table_shape shape)
+{
+    uint32_t sums = shape.flags & TABLE_FLAG_WEIGHTED ? (shape.v4 + shape.v6 + 1u) / 2 : 0;
+
+    return table_sums_at(shape) + sums;
+}
+
+static inline uint32_t table_labels_at(struct table_shape shape)
+{
+    return table_instances_at(shape) + shape.instances;
 }
 
 /* ---- hashing ----------------------------------------------------------- */
@@ -209,15 +237,17 @@ static inline uint64_t table_load8(const void *bytes)
     return word;
 }
 
+/* Lower case, digits, '-' and '.' have this bit, upper case has not: nearly every
+ * name is as it should be, and one look says so. */
+#define TABLE_LOWER_BITS UINT64_C(0x2020202020202020)
+
 /* ASCII upper case to lower case, eight bytes at a time; other bytes, those
  * above 0x7f included, stay (RFC 4343: DNS compares ASCII letters only). */
 static inline uint64_t table_fold8(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
 
-    /* Upper case is without the bit that lower case, digits, '-' and '.' have:
-     * nearly every name is as it should be. */
-    if ((word & ones * 0x20) == ones * 0x20)
+    if ((word & TABLE_LOWER_BITS) == TABLE_LOWER_BITS)
         return word;
 
     uint64_t low7 = word & ones * 0x7f;
@@ -228,16 +258,14 @@ static inline uint64_t table_fold8(uint64_t word)
     return word | upper >> 2;
 }
 
-/* The last `count` (1 to 7) bytes before `end`, folded, in the places where the
- * first bytes of a word are; at least eight bytes must lie before `end`. */
-static inline uint64_t table_fold_tail(const char *end, uint32_t count)
+/* The last `count` (0 to 7) of eight bytes, in the places where the first bytes of
+ * a word are; zeros behind them. */
+static inline uint64_t table_last_bytes(uint64_t word, uint32_t count)
 {
-    uint64_t last = table_fold8(table_load8(end - 8));
-
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return last >> (64 - 8 * count);
+    return word >> 8 >> (56 - 8 * count);
 #else
-    return last << (64 - 8 * count);
+    return word << 8 << (56 - 8 * count);
 #endif
 }
 
@@ -248,10 +276,8 @@ static inline void table_name_set(struct table_name *name, const char *text, uin
 
     for (uint32_t i = 0; i < whole; i++)
         name->words[i] = table_fold8(table_load8(text + 8 * i));
-    if (rest == 0) {
-        name->words[whole] = 0;
-    } else if (whole > 0) {
-        name->words[whole] = table_fold_tail(text + length, rest);
+    if (whole > 0) {
+        name->words[whole] = table_fold8(table_last_bytes(table_load8(text + length - 8), rest));
     } else {
         uint64_t word = 0;
         memcpy(&word, text, rest);
@@ -289,19 +315,22 @@ static inline uint64_t table_mix(uint64_t a, uint64_t b)
 #endif
 }
 
+#define TABLE_HASH_KEY UINT64_C(0xe7037ed1a0b428db)
+
 /* Two words for each product, as wyhash has it.  Keyed: the seed is random in
  * each file, so that whoever may register names can't aim them at one chain; R6
  * bounds what luck may still do. */
 static inline uint64_t table_hash(const uint64_t *words, uint32_t length, uint64_t seed)
 {
-    uint64_t hash = seed ^ (length + UINT64_C(0xa0761d6478bd642f));
+    uint64_t hash = seed + length;
     uint32_t count = length / 8 + 1, i = 0;
 
+    seed ^= TABLE_HASH_KEY;
     for (; i + 1 < count; i += 2)
-        hash = table_mix(words[i] ^ hash, words[i + 1] ^ UINT64_C(0xe7037ed1a0b428db) ^ seed);
+        hash = table_mix(words[i] ^ hash, words[i + 1] ^ seed);
     if (i < count)
-        hash = table_mix(words[i] ^ hash, UINT64_C(0xe7037ed1a0b428db) ^ seed);
-    return table_mix(hash, UINT64_C(0x8ebc6af09c88c6e3));
+        hash = table_mix(words[i] ^ hash, seed);
+    return hash;
 }
 
 /* What keys are made of: kind (4, 6: an address; 'p': a port) and value. */

@@ -31,15 +31,17 @@ struct table_view {
 enum table_result {
     TABLE_FOUND = 1,
     TABLE_MISS = 0,
-    TABLE_AGAIN = -1 /* the table changes too fast, or is corrupt */
+    TABLE_AGAIN = -1,  /* the table changes too fast, or is corrupt */
+    TABLE_FOREIGN = -2 /* a miss outside the table's zones */
 };
 
-/* A record being read.  sequence proves it whole; shape says where things are
- * and has been checked to lie inside `words`. */
+/* A record being read.  sequence proves it whole; shape says where things are:
+ * name and addresses have been checked to lie inside `words`, the rest is
+ * where it is used. */
 struct table_record {
     const table_word *at;
     uint64_t sequence;
-    uint32_t words;
+    uint64_t words; /* that may be read from `at` on */
     struct table_shape shape;
 };
 
@@ -62,35 +64,34 @@ static inline bool table_view_holds(const struct table_view *view)
 /* Whether `text` is inside a domain of the table (or is the domain itself).
  * Returns the length of the longest such domain, 0 if there is none.  text:
  * without a trailing dot, any case. */
-static inline uint32_t table_domain_of(const struct table_view *view, const char *text,
-                                       size_t length);
+uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length);
+
+/* Whether the table may have a name that ends like `text`: for the first sight
+ * of names that are not ours.  text as above. */
+static inline bool table_may_hold(const struct table_view *view, const char *text, size_t length);
 
 /* The domain at `*at` (0 for the first) in the table's list: its text, not
  * terminated, and its length; *at moves on.  NULL: the list is broken. */
-static inline const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *length);
+const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *length);
 
 /* The same for one domain, given in lower case. */
-static inline bool table_is_inside(const char *text, size_t length, const char *domain,
-                                   uint32_t domain_length);
+bool table_is_inside(const char *text, size_t length, const char *domain, uint32_t domain_length);
 
-/* One of the two indices, its bounds checked. */
+/* The index of names, its bounds checked. */
 struct table_index {
     const table_word *slots;
     uint32_t mask;
 };
-static inline bool table_index_open(const struct table_view *view, enum table_header_word word,
-                                    struct table_index *index);
+static inline bool table_names_open(const struct table_view *view, struct table_index *names);
 
 /* Opens the record that a slot of names holds now.  TABLE_MISS: it holds
  * none. */
-static inline enum table_result table_slot_open(const struct table_view *view,
-                                                const struct table_index *names, uint32_t slot,
-                                                struct table_record *record);
+enum table_result table_slot_open(const struct table_view *view, const struct table_index *names,
+                                  uint32_t slot, struct table_record *record);
 
 /* Looks up a service by its owner name. */
-static inline enum table_result table_find(const struct table_view *view,
-                                           const struct table_name *name,
-                                           struct table_record *record);
+enum table_result table_find(const struct table_view *view, const struct table_name *name,
+                             struct table_record *record);
 
 /* What an owner name stands for: of a record's addresses (v4, then v6) the
  * `count` from number `first` on; and where an instance's label is. */
@@ -101,17 +102,14 @@ struct table_owner {
 };
 
 /* Looks up an owner name, of a service or else of an instance.
- * text: of `length` 1 to TABLE_MAX_NAME bytes, any case, no trailing dot.
- * domain_length: what table_domain_of() said. */
+ * text: of `length` bytes, any case, no trailing dot. */
 static inline enum table_result table_find_owner(const struct table_view *view, const char *text,
-                                                 uint32_t length, uint32_t domain_length,
-                                                 struct table_owner *owner);
+                                                 size_t length, struct table_owner *owner);
 
-/* Used by table_find_owner(): an instance's owner name, when there is no
- * service of that name.  name: the whole of it, folded; overwritten. */
-enum table_result table_find_instance(const struct table_view *view, const char *text,
-                                      uint32_t length, uint32_t domain_length,
-                                      struct table_name *name, struct table_owner *owner);
+/* Where table_find_owner() leaves the straight way.  result: TABLE_MISS if no
+ * service has the name, TABLE_AGAIN if that is not known. */
+enum table_result table_find_other(const struct table_view *view, const char *text, size_t length,
+                                   enum table_result result, struct table_owner *owner);
 
 /* The length of the owner name (the service's own if label_length is 0); the
  * bytes that table_owner_name() writes; and the name, terminated.  It is copied
@@ -135,6 +133,12 @@ void table_label_copy(const struct table_owner *owner, char *to); /* not termina
  * record is not whole. */
 bool table_owner_set(struct table_owner *owner, uint32_t i);
 
+/* Whether all parts of the record lie inside `words`; not so: it is not whole. */
+static inline bool table_record_fits(const struct table_record *record)
+{
+    return table_labels_at(record->shape) <= record->words;
+}
+
 /* Whether all that was copied from the record up to now belongs together. */
 static inline bool table_record_is_whole(const struct table_record *record)
 {
@@ -146,24 +150,26 @@ static inline bool table_record_is_whole(const struct table_record *record)
 static inline uint32_t table_record_half(const struct table_record *record, uint32_t at, uint32_t i)
 {
     uint64_t word = table_load(record->at + at + i / 2);
-    uint32_t halves[2];
 
-    memcpy(halves, &word, sizeof halves);
-    return halves[i & 1];
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (uint32_t)(word >> (i % 2 * 32));
+#else
+    return (uint32_t)(word >> (32 - i % 2 * 32));
+#endif
 }
 
 /* Address i (0 to v4 - 1), in network order. */
 static inline uint32_t table_record_v4(const struct table_record *record, uint32_t i)
 {
-    return table_record_half(record, record->shape.v4_at, i);
+    return table_record_half(record, table_v4_at(record->shape), i);
 }
 
 /* Address i (0 to v6 - 1) to 16 bytes, which need no alignment. */
 static inline void table_record_v6(const struct table_record *record, uint32_t i, void *address)
 {
     uint64_t words[2] = {
-        table_load(record->at + record->shape.v6_at + 2 * i),
-        table_load(record->at + record->shape.v6_at + 2 * i + 1),
+        table_load(record->at + table_v6_at(record->shape) + 2 * i),
+        table_load(record->at + table_v6_at(record->shape) + 2 * i + 1),
     };
 
     memcpy(address, words, sizeof words);
@@ -178,8 +184,11 @@ uint32_t table_record_pick_weighted(const struct table_record *record, uint32_t 
 static inline uint32_t table_record_pick(const struct table_record *record, uint32_t first,
                                          uint32_t count, uint64_t position)
 {
-    if (record->shape.flags & TABLE_FLAG_WEIGHTED)
-        return table_record_pick_weighted(record, first, count, position);
+    if (record->shape.flags & TABLE_FLAG_WEIGHTED) {
+        struct table_record same = *record;
+
+        return table_record_pick_weighted(&same, first, count, position);
+    }
     return first + (uint32_t)((position >> 32) * count >> 32);
 }
 

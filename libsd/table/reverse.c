@@ -15,6 +15,19 @@ struct wanted {
 
 /* ---- keys -------------------------------------------------------------- */
 
+static bool keys_open(const struct table_view *view, struct table_index *keys)
+{
+    uint64_t geometry = table_load(view->words + TABLE_H_KEYS);
+    uint64_t at = (geometry >> 32) * TABLE_GRANULE;
+    uint32_t log2 = (uint32_t)geometry;
+
+    if (log2 > 31 || at > view->bytes || (UINT64_C(8) << log2) > view->bytes - at)
+        return false;
+    keys->slots = view->words + at / sizeof *view->words;
+    keys->mask = (uint32_t)((UINT64_C(1) << log2) - 1);
+    return true;
+}
+
 static int compare_address(const struct table_record *record, const struct wanted *wanted,
                            uint32_t i)
 {
@@ -91,8 +104,7 @@ static enum table_result probe_keys(const struct table_view *view, const struct 
     struct table_index keys, names;
     uint32_t slot;
 
-    if (!table_index_open(view, TABLE_H_KEYS, &keys) ||
-        !table_index_open(view, TABLE_H_NAMES, &names))
+    if (!keys_open(view, &keys) || !table_names_open(view, &names))
         return TABLE_AGAIN;
     slot = (uint32_t)hash & keys.mask;
     for (int probes = 0; probes < TABLE_MAX_PROBES; probes++, slot = (slot + 1) & keys.mask) {
@@ -172,7 +184,7 @@ enum table_result table_next(const struct table_view *view, uint64_t *slot,
 {
     struct table_index names;
 
-    if (!table_index_open(view, TABLE_H_NAMES, &names))
+    if (!table_names_open(view, &names))
         return TABLE_AGAIN;
     while (*slot <= names.mask) {
         enum table_result result = table_slot_open(view, &names, (uint32_t)*slot, record);

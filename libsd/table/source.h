@@ -34,6 +34,9 @@
  * second. */
 #define TABLE_FRESH_S 3
 
+/* Off the way of a warm lookup: small rather than fast. */
+#define TABLE_COLD    __attribute__((cold))
+
 #define TABLE_WINDOWS 24
 #define TABLE_LANES   48
 
@@ -88,51 +91,70 @@ static inline int64_t table_now(void)
 
 /* Unsigned: a heartbeat in the future, from before a reboot or from another
  * time namespace, is not fresh either. */
-static inline bool table_is_fresh(const struct table_view *view, int64_t now)
+static inline bool table_is_near(uint64_t now, uint64_t then)
 {
-    uint64_t age = (uint64_t)now - table_load(view->words + TABLE_H_HEARTBEAT);
-
-    return age + TABLE_FRESH_S <= 2 * TABLE_FRESH_S;
+    return (uint32_t)now - (uint32_t)then + TABLE_FRESH_S <= 2 * TABLE_FRESH_S;
 }
 
-bool table_source_look(struct table_source *source, int64_t now, struct table_view *view);
+static inline bool table_is_fresh(const struct table_view *view, int64_t now)
+{
+    return table_is_near((uint64_t)now, table_load(view->words + TABLE_H_HEARTBEAT));
+}
+
+TABLE_COLD bool table_source_look(struct table_source *source, int64_t now,
+                                  struct table_view *view);
 
 /* Takes a view of the newest table.  Looks at the path (a handful of system
  * calls) only if there is no fresh table, and then once a second at most.
  * False: there is no table. */
-static inline bool table_source_view(struct table_source *source, int64_t now,
-                                     struct table_view *view)
+static inline bool table_source_view(struct table_source *source, struct table_view *view)
 {
     struct table_window *window = atomic_load_explicit(&source->current, memory_order_acquire);
 
     /* A window became current after its header was checked.  If other bytes
-     * were mapped over it since, their generation is another one, or 0. */
+     * were mapped over it since, their generation is another one, or 0.
+     *
+     * time(2) costs half of what other clocks do.  Where it was set since the
+     * heartbeat, the monotonic clock is asked. */
     if (window != NULL) {
         view->words = (const table_word *)atomic_load_explicit(&window->at, memory_order_relaxed);
         view->bytes = atomic_load_explicit(&window->bytes, memory_order_relaxed);
         view->generation = table_load(view->words + TABLE_H_GENERATION);
-        if (view->generation != 0 && table_is_fresh(view, now) &&
+        if (view->generation != 0 &&
+            table_is_near((uint64_t)time(NULL),
+                          table_load(view->words + TABLE_H_HEARTBEAT) >> 32) &&
             (table_load(view->words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED)
             return true;
     }
-    return table_source_look(source, now, view);
+    {
+        struct table_view other;
+        bool good = table_source_look(source, table_now(), &other);
+
+        *view = other;
+        return good;
+    }
 }
 
 /* Maps the file apart from all windows, for a walk through all of it: what it
  * holds stays the same or follows the writer, but is never replaced by a newer
  * file's bytes.  End it with table_source_unmap(). */
-bool table_source_map(struct table_source *source, struct table_view *view);
-void table_source_unmap(struct table_view *view);
+TABLE_COLD bool table_source_map(struct table_source *source, struct table_view *view);
+TABLE_COLD void table_source_unmap(struct table_view *view);
 
 /* Whether the content is not older than the writer allows (max-stale). */
-bool table_source_is_recent(struct table_source *source, const struct table_view *view,
-                            int64_t now);
+TABLE_COLD bool table_source_is_recent(struct table_source *source, const struct table_view *view,
+                                       int64_t now);
 
 static inline bool table_source_is_usable(struct table_source *source,
-                                          const struct table_view *view, int64_t now)
+                                          const struct table_view *view)
 {
-    return table_load(view->words + TABLE_H_MAX_STALE) == 0 ||
-           table_source_is_recent(source, view, now);
+    if (table_load(view->words + TABLE_H_MAX_STALE) == 0)
+        return true;
+    {
+        struct table_view same = *view;
+
+        return table_source_is_recent(source, &same, table_now());
+    }
 }
 
 /* A position for table_record_pick().  Successive positions of a thread are a
@@ -147,7 +169,7 @@ struct table_position {
 /* 2^64 divided by the golden ratio. */
 #define TABLE_POSITION_STEP UINT64_C(0x9e3779b97f4a7c15)
 
-table_word *table_source_lane(struct table_source *source, uint64_t hash);
+TABLE_COLD table_word *table_source_lane(struct table_source *source, uint64_t hash);
 
 static inline struct table_position table_source_position(struct table_source *source)
 {

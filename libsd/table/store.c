@@ -85,7 +85,7 @@ static uint32_t name_find(const struct store *store, const uint64_t *name, uint3
         if (word == TABLE_TOMBSTONE || word >> 32 != table_tag(hash))
             continue;
         record = store_plain(block_at(store, (uint32_t)word));
-        if (table_shape(record[TABLE_R_COUNTS]).name_length == name_length &&
+        if (table_shape(record[TABLE_R_SHAPE]).name_length == name_length &&
             memcmp(record + TABLE_R_NAME, name, (name_length / 8 + 1) * sizeof *name) == 0)
             return slot;
     }
@@ -99,7 +99,7 @@ struct key_list key_list(const uint64_t *words)
     struct key_list list = { .words = words };
 
     if (words != NULL) {
-        list.shape = table_shape(words[TABLE_R_COUNTS]);
+        list.shape = table_shape(words[TABLE_R_SHAPE]);
         list.count = list.shape.v4 + list.shape.v6 + ((words[TABLE_R_ANSWER] & 0xffff) != 0);
     }
     return list;
@@ -111,12 +111,12 @@ struct key key_at(const struct key_list *list, uint32_t i)
     uint32_t v4;
 
     if (i < list->shape.v4) {
-        memcpy(&v4, bytes + list->shape.v4_at * 8 + i * 4, 4);
+        memcpy(&v4, bytes + table_v4_at(list->shape) * 8 + i * 4, 4);
         return key_of_v4(v4);
     }
     i -= list->shape.v4;
     if (i < list->shape.v6)
-        return key_of_v6(bytes + list->shape.v6_at * 8 + i * 16);
+        return key_of_v6(bytes + table_v6_at(list->shape) * 8 + i * 16);
     return key_of_port((uint32_t)(list->words[TABLE_R_ANSWER] & 0xffff));
 }
 
@@ -218,8 +218,8 @@ static bool have_same_addresses(const struct key_list *a, const struct key_list 
 {
     return a->words != NULL && b->words != NULL && a->shape.v4 == b->shape.v4 &&
            a->shape.v6 == b->shape.v6 &&
-           memcmp(a->words + a->shape.v4_at, b->words + b->shape.v4_at,
-                  (a->shape.sums_at - a->shape.v4_at) * sizeof *a->words) == 0;
+           memcmp(a->words + table_v4_at(a->shape), b->words + table_v4_at(b->shape),
+                  (table_sums_at(a->shape) - table_v4_at(a->shape)) * sizeof *a->words) == 0;
 }
 
 typedef void key_action(struct store *store, const struct key *key, uint32_t service);
@@ -271,7 +271,7 @@ static void record_write(struct store *store, uint32_t block, uint64_t *words, u
 
 static uint32_t instances_of(const uint64_t *words)
 {
-    return words != NULL ? table_shape(words[TABLE_R_COUNTS]).instances : 0;
+    return words != NULL ? table_shape(words[TABLE_R_SHAPE]).instances : 0;
 }
 
 void store_publish_counters(struct store *store)
@@ -283,7 +283,7 @@ void store_publish_counters(struct store *store)
 
 int store_put(struct store *store, uint64_t *words, uint32_t length)
 {
-    uint32_t name_length = table_shape(words[TABLE_R_COUNTS]).name_length;
+    uint32_t name_length = table_shape(words[TABLE_R_SHAPE]).name_length;
     uint64_t hash = table_hash(words + TABLE_R_NAME, name_length, store->file.seed);
     uint32_t slot = name_find(store, words + TABLE_R_NAME, name_length, hash);
     struct key_list after = key_list(words), before = { 0 };
@@ -294,8 +294,8 @@ int store_put(struct store *store, uint64_t *words, uint32_t length)
     if (slot != INDEX_NOWHERE) {
         old_block = (uint32_t)word_get(store->file.names + slot);
         old = store_plain(store_record(store, slot, &old_length));
-        if (old_length == length && memcmp(old + TABLE_R_COUNTS, words + TABLE_R_COUNTS,
-                                           (length - TABLE_R_COUNTS) * sizeof *words) == 0)
+        if (old_length == length && memcmp(old + TABLE_R_SHAPE, words + TABLE_R_SHAPE,
+                                           (length - TABLE_R_SHAPE) * sizeof *words) == 0)
             return 0;
         before = key_list(old);
     } else {

@@ -49,7 +49,8 @@ struct table_writer {
     struct retired *retired;
     struct table_file displaced;   /* adopted file of other zones, still serving */
     char zones[TABLE_ZONES_BYTES]; /* as in the header */
-    size_t zones_bytes;            /* of them in use */
+    uint64_t tails[TABLE_MAX_ZONES];
+    size_t zones_bytes; /* of them in use */
     uint32_t zone_count, max_stale_s;
     bool is_published;
     uint64_t changes, files_made;
@@ -112,7 +113,7 @@ static void beat(const struct table_writer *writer)
 
     if (state_of(writer) == TABLE_LIVE)
         word_put(header(writer, TABLE_H_TRUE_AT), now);
-    word_put(header(writer, TABLE_H_HEARTBEAT), now);
+    word_put(header(writer, TABLE_H_HEARTBEAT), (uint64_t)time(NULL) << 32 | (uint32_t)now);
 }
 
 /* What is the same in each file that this writer makes. */
@@ -123,6 +124,8 @@ static void header_fill(const struct table_writer *writer, struct store *store)
 
     for (size_t i = 0; i < writer->zones_bytes; i += sizeof *words) /* the rest is zero */
         word_put(words + (TABLE_ZONES_AT + i) / sizeof *words, table_load8(zones + i));
+    for (uint32_t i = 0; i < writer->zone_count; i++)
+        word_put(words + TABLE_H_TAILS + i, writer->tails[i]);
     word_put(words + TABLE_H_ZONES, writer->zone_count);
     word_put(words + TABLE_H_MAX_STALE, writer->max_stale_s);
     word_put(words + TABLE_H_WRITER, (uint64_t)getpid());
@@ -160,6 +163,7 @@ static int zones_set(struct table_writer *writer, const struct table_writer_opti
         writer->zones[at] = (char)length;
         memcpy(writer->zones + at + 1, domain, length);
         at += 1 + length;
+        writer->tails[i] = length >= 8 ? table_load8(domain + length - 8) : 0;
     }
     writer->zone_count = (uint32_t)options->domain_count;
     writer->zones_bytes = at;
@@ -170,7 +174,9 @@ static bool zones_are(const struct table_writer *writer)
 {
     return word_get(header(writer, TABLE_H_ZONES)) == writer->zone_count &&
            memcmp(store_plain(writer->store.file.words) + TABLE_ZONES_AT / sizeof(table_word),
-                  writer->zones, sizeof writer->zones) == 0;
+                  writer->zones, sizeof writer->zones) == 0 &&
+           memcmp(store_plain(writer->store.file.words) + TABLE_H_TAILS, writer->tails,
+                  writer->zone_count * sizeof *writer->tails) == 0;
 }
 
 /* ---- files ------------------------------------------------------------- */
@@ -430,7 +436,7 @@ int table_writer_sweep(struct table_writer *writer, table_writer_keep *keep, voi
         if (record == NULL)
             continue;
         name = (const char *)(store_plain(record) + TABLE_R_NAME);
-        name_length = table_shape(word_get(record + TABLE_R_COUNTS)).name_length;
+        name_length = table_shape(word_get(record + TABLE_R_SHAPE)).name_length;
         if (!keep(name, name_length, arg))
             removed += table_writer_remove(writer, name, name_length);
     }

@@ -14,15 +14,12 @@
 static enum answer answer(int family, const void *address, struct hostent *host, char *start,
                           size_t size)
 {
-    int64_t now = table_now();
-
     for (int tries = 0; tries < ANSWER_TRIES; tries++) {
         struct table_view view;
         struct table_owner owner;
         enum table_result result;
 
-        if (!table_source_view(&table_file, now, &view) ||
-            !table_source_is_usable(&table_file, &view, now))
+        if (!table_source_view(&table_file, &view) || !table_source_is_usable(&table_file, &view))
             return ANSWER_FOREIGN;
         result = table_find_address(&view, family == AF_INET ? 4 : 6, address, &owner);
         if (result == TABLE_MISS && table_view_holds(&view))

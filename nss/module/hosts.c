@@ -39,29 +39,22 @@ static int is_ours_without_table(const char *text, size_t length)
     return table_is_inside(text, length, TABLE_DEFAULT_DOMAIN, sizeof TABLE_DEFAULT_DOMAIN - 1);
 }
 
-static enum answer find_once(const struct table_view *view, const char *text, size_t length,
-                             int64_t now, struct table_owner *owner)
+TABLE_HOT enum answer find_in(const struct table_view *view, const char *text, size_t length,
+                              struct table_owner *owner)
 {
-    uint32_t domain_length = table_domain_of(view, text, length);
-    enum table_result result = TABLE_MISS;
+    enum table_result result = table_find_owner(view, text, length, owner);
 
-    if (domain_length == 0)
+    if (result == TABLE_FOREIGN)
         return ANSWER_FOREIGN;
-    if (!table_source_is_usable(&table_file, view, now))
+    if (result == TABLE_AGAIN || !table_source_is_usable(&table_file, view))
         return ANSWER_AGAIN;
-    if (length <= TABLE_MAX_NAME && length > domain_length)
-        result = table_find_owner(view, text, (uint32_t)length, domain_length, owner);
-    return result == TABLE_FOUND  ? ANSWER_FOUND
-           : result == TABLE_MISS ? ANSWER_NO_NAME
-                                  : ANSWER_AGAIN;
+    return result == TABLE_FOUND ? ANSWER_FOUND : ANSWER_NO_NAME;
 }
 
-/* Finds a name; what this says against one is to be believed (rule R4).  Not
- * inlined, so that its stack is given back before the answer is filled. */
-__attribute__((noinline)) static enum answer find(const char *text, struct table_owner *owner)
+/* Finds a name; what this says against one is to be believed (rule R4). */
+TABLE_HOT enum answer find(const char *text, struct table_owner *owner)
 {
     size_t length = strlen(text);
-    int64_t now = table_now();
     enum answer answer = ANSWER_AGAIN;
 
     if (length > 0 && text[length - 1] == '.')
@@ -69,9 +62,11 @@ __attribute__((noinline)) static enum answer find(const char *text, struct table
     for (int tries = 0; tries < TABLE_WINDOWS; tries++) {
         struct table_view view;
 
-        if (!table_source_view(&table_file, now, &view))
+        if (!table_source_view(&table_file, &view))
             return is_ours_without_table(text, length) ? ANSWER_AGAIN : ANSWER_FOREIGN;
-        answer = find_once(&view, text, length, now, owner);
+        answer = ANSWER_FOREIGN;
+        if (table_may_hold(&view, text, length))
+            answer = find_in(&view, text, length, owner);
         if (answer == ANSWER_FOUND || table_view_holds(&view))
             return answer;
     }
@@ -87,17 +82,13 @@ static uint32_t min(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static inline uint32_t limit_of(uint64_t limits)
-{
-    return limits & 0xff ? limits & 0xff : TABLE_DEFAULT_ANSWERS;
-}
-
-static inline void run_set(struct run *run, const struct table_record *record, uint32_t first,
-                           uint32_t end, uint32_t limit, uint64_t position)
+/* limit 0: none, which no writer writes. */
+TABLE_HOT void run_set(struct run *run, const struct table_record *record, uint32_t first,
+                       uint32_t end, uint32_t limit, uint64_t position)
 {
     run->first = run->start = first;
     run->of = end > first ? end - first : 0;
-    run->count = min(run->of, limit);
+    run->count = limit - 1 < run->of ? limit : run->of;
     if (run->of > 1)
         run->start = table_record_pick(record, first, run->of, position);
 }
@@ -107,11 +98,13 @@ static inline void run_set(struct run *run, const struct table_record *record, u
  * family says in which part of the circle it is, so it can't choose inside. */
 #define OTHER_SEQUENCE UINT64_C(0xfa7816e17439f225)
 
-/* Of both families: at most `limit` together, but some of each, for who can
- * reach one only. */
-static void choose_both(const struct table_owner *owner, uint32_t limit4, uint32_t limit6,
-                        uint32_t limit, struct choice *choice)
+/* Of both families: not more than are wanted together, but some of each, for who
+ * can reach one only. */
+__attribute__((noinline)) static void choose_both(const struct table_owner *owner, uint64_t limits,
+                                                  struct choice *choice)
 {
+    uint32_t limit4 = (uint8_t)(limits >> 40), limit6 = (uint8_t)(limits >> 48);
+    uint32_t limit = (uint8_t)(limits >> 56);
     const struct table_record *record = &owner->record;
     uint32_t v4 = record->shape.v4, end = owner->first + owner->count;
     uint64_t position = choice->position.value, other = position * OTHER_SEQUENCE;
@@ -124,33 +117,34 @@ static void choose_both(const struct table_owner *owner, uint32_t limit4, uint32
                                 limit > choice->runs[0].count ? limit - choice->runs[0].count : 1);
 }
 
-/* Which addresses a question for `family` gets (AF_UNSPEC: of both).  False:
- * there are none. */
-static bool choose(const struct table_owner *owner, int family, struct choice *choice)
+/* Which addresses a question for `family` gets (AF_UNSPEC: of both). */
+TABLE_HOT void choose(const struct table_owner *owner, int family, struct choice *choice)
 {
     const struct table_record *record = &owner->record;
     uint64_t limits = table_load(record->at + TABLE_R_ANSWER);
-    uint32_t v4 = record->shape.v4, first = owner->first, end = first + owner->count, limit;
+    uint32_t v4 = record->shape.v4, first = owner->first, end = first + owner->count;
 
     choice->position = (struct table_position){ 0 };
     if (owner->count > 1)
         choice->position = table_source_position(&table_file);
     choice->runs[1].count = 0;
     if (family == AF_INET) {
-        limit = limit_of(limits >> 40);
+        limits >>= 40;
         end = min(end, v4);
     } else if (family == AF_INET6) {
-        limit = limit_of(limits >> 48);
+        limits >>= 48;
         first = first < v4 ? v4 : first;
+    } else if (limits >> 56 > 1 && first < v4 && v4 < end) {
+        struct table_owner same = *owner;
+        struct choice both = *choice;
+
+        choose_both(&same, limits, &both);
+        *choice = both;
+        return;
     } else {
-        limit = limit_of(limits >> 56);
-        if (limit > 1 && first < v4 && v4 < end) {
-            choose_both(owner, limit_of(limits >> 40), limit_of(limits >> 48), limit, choice);
-            return true;
-        }
+        limits >>= 56;
     }
-    run_set(&choice->runs[0], record, first, end, limit, choice->position.value);
-    return choice->runs[0].count > 0;
+    run_set(&choice->runs[0], record, first, end, (uint8_t)limits, choice->position.value);
 }
 
 /* The address after number i, and round. */
@@ -161,37 +155,41 @@ static uint32_t run_next(const struct run *run, uint32_t i)
 
 /* ---- answers ----------------------------------------------------------- */
 
-static enum answer fill_hostent(const struct table_owner *owner, const struct run *run, int family,
-                                struct hostent *host, char *start, size_t size)
+TABLE_HOT enum answer fill_hostent(const struct table_owner *owner, const struct run *run,
+                                   int family, struct hostent *host, char *start, size_t size)
 {
-    size_t address_size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
-    uint32_t name_size = table_owner_name_size(owner), i = run->start;
+    uint32_t address_size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+    uint32_t i = run->start;
     struct buffer buffer;
-    char **addresses;
+    char **list, *at;
 
+    if (run->count == 0)
+        return ANSWER_NO_DATA;
     /* One pointer ends the empty list of aliases, one that of addresses. */
     if (!buffer_take(&buffer, start, size,
-                     (run->count + 2) * sizeof(char *) + run->count * address_size + name_size))
+                     2 * sizeof(char *) + run->count * (sizeof(char *) + address_size) +
+                         table_owner_name_size(owner)))
         return ANSWER_SMALL;
-    host->h_aliases = buffer_use(&buffer, sizeof(char *));
-    host->h_aliases[0] = NULL;
-    addresses = buffer_use(&buffer, (run->count + 1) * sizeof(char *));
-    for (uint32_t n = 0; n < run->count; n++, i = run_next(run, i)) {
-        addresses[n] = buffer_use(&buffer, address_size);
-        answer_address(&owner->record, i, addresses[n]);
+    list = buffer_use(&buffer, (run->count + 2) * sizeof(char *));
+    at = buffer.next;
+    host->h_aliases = list;
+    *list++ = NULL;
+    host->h_addr_list = list;
+    for (char **end = list + run->count; list < end; list++, i = run_next(run, i)) {
+        *list = at;
+        at += answer_address(&owner->record, i, at);
     }
-    addresses[run->count] = NULL;
-    host->h_addr_list = addresses;
+    *list = NULL;
     host->h_addrtype = family;
     host->h_length = (int)address_size;
-    host->h_name = buffer_use(&buffer, name_size);
-    table_owner_name(owner, host->h_name);
+    host->h_name = at;
+    table_owner_name(owner, at);
     return ANSWER_FOUND;
 }
 
-static enum answer fill_tuples(const struct table_owner *owner, const struct choice *choice,
-                               struct gaih_addrtuple *lent, struct gaih_addrtuple **head,
-                               char *start, size_t size)
+TABLE_HOT enum answer fill_tuples(const struct table_owner *owner, const struct choice *choice,
+                                  struct gaih_addrtuple *lent, struct gaih_addrtuple **head,
+                                  char *start, size_t size)
 {
     uint32_t count = choice->runs[0].count + choice->runs[1].count;
     uint32_t name_size = table_owner_name_size(owner);
@@ -199,6 +197,8 @@ static enum answer fill_tuples(const struct table_owner *owner, const struct cho
     struct buffer buffer;
     char *name;
 
+    if (count == 0)
+        return ANSWER_NO_DATA;
     if (!buffer_take(&buffer, start, size, count * sizeof *next + name_size))
         return ANSWER_SMALL;
     next = buffer_use(&buffer, count * sizeof *next);
@@ -231,18 +231,16 @@ static enum answer fill_tuples(const struct table_owner *owner, const struct cho
 static enum answer answer(const char *name, int family, struct hostent *host,
                           struct gaih_addrtuple **pat, char *start, size_t size)
 {
-    struct table_owner owner;
-
     for (int tries = 0; tries < ANSWER_TRIES; tries++) {
         struct gaih_addrtuple *head;
+        struct table_owner owner;
         struct choice choice;
         enum answer result = find(name, &owner);
 
         if (result != ANSWER_FOUND)
             return result;
-        if (!choose(&owner, family, &choice))
-            result = ANSWER_NO_DATA;
-        else if (pat != NULL)
+        choose(&owner, family, &choice);
+        if (pat != NULL)
             result = fill_tuples(&owner, &choice, *pat, &head, start, size);
         else
             result = fill_hostent(&owner, &choice.runs[0], family, host, start, size);

@@ -94,16 +94,13 @@ static enum table_result find_name(const struct table_view *view, const char *na
 static enum answer answer(const char *name, uint32_t port, struct servent *service, char *start,
                           size_t size)
 {
-    int64_t now = table_now();
-
     for (int tries = 0; tries < ANSWER_TRIES; tries++) {
         struct table_view view;
         struct table_record record;
         enum table_result result;
         enum answer found;
 
-        if (!table_source_view(&table_file, now, &view) ||
-            !table_source_is_usable(&table_file, &view, now))
+        if (!table_source_view(&table_file, &view) || !table_source_is_usable(&table_file, &view))
             return ANSWER_FOREIGN;
         result =
             name != NULL ? find_name(&view, name, &record) : table_find_port(&view, port, &record);

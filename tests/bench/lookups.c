@@ -106,11 +106,9 @@ static void names_make(const struct measurement *m)
 static int look_up_bare(const char *name)
 {
     struct table_owner owner;
-    uint32_t length = (uint32_t)strlen(name);
-    uint32_t domain = table_domain_of(&bench.view, name, length);
     volatile uint32_t address;
 
-    if (domain == 0 || table_find_owner(&bench.view, name, length, domain, &owner) != TABLE_FOUND)
+    if (table_find_owner(&bench.view, name, strlen(name), &owner) != TABLE_FOUND)
         return 0;
     address = table_record_v4(&owner.record, owner.first);
     (void)address;
@@ -258,7 +256,7 @@ static void prepare(const struct measurement *m)
 
     bench.m = m;
     names_make(m);
-    if (m->how == BARE && !table_source_view(&bench.source, table_now(), &bench.view))
+    if (m->how == BARE && !table_source_view(&bench.source, &bench.view))
         die("no table", getenv("ETCDSD_TABLE"));
     if (m->how == DIRECT_4 || m->how == DIRECT_2) {
         snprintf(file, sizeof file, "libnss_%s.so.2", m->module);

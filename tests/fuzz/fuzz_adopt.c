@@ -76,7 +76,7 @@ static void look(void)
 
     source.path = scratch_path();
     require(table_source_map(&source, &view));
-    require(table_find_owner(&view, names[4], length, 12, &owner) == TABLE_FOUND);
+    require(table_find_owner(&view, names[4], length, &owner) == TABLE_FOUND);
     for (uint32_t i = 0; i < owner.record.shape.v4; i++) {
         uint32_t v4 = table_record_v4(&owner.record, i);
 

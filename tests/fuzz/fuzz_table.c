@@ -44,7 +44,7 @@ static void owner_read(const struct table_view *view, const struct table_owner *
     require(name[length] == '\0');
     require(owner->first + owner->count <= owner->record.shape.v4 + owner->record.shape.v6);
     if (length > 0 && length <= TABLE_MAX_NAME)
-        table_find_owner(view, name, length, table_domain_of(view, name, length), &found);
+        table_find_owner(view, name, length, &found);
     free(name);
 }
 
@@ -79,8 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             record_read(&view, &record);
         name = take_text(&input, 1 + take(&input, 1) % TABLE_MAX_NAME);
         if (name[0] != '\0')
-            table_find_owner(&view, name, (uint32_t)strlen(name),
-                             table_domain_of(&view, name, strlen(name)), &owner);
+            table_find_owner(&view, name, strlen(name), &owner);
         table_find_address(&view, 4, &v4, &owner);
         table_find_port(&view, 80, &record);
         table_view_holds(&view);

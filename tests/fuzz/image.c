@@ -47,11 +47,12 @@ static uint64_t *header_make(struct image *image, uint32_t names_log2, uint32_t 
     words[TABLE_H_GENERATION] = 1;
     words[TABLE_H_SIZE] = image->bytes;
     words[TABLE_H_SEED] = SEED;
-    words[TABLE_H_NAMES] = (uint64_t)TABLE_HEADER_BYTES / TABLE_GRANULE << 32 | names_log2;
+    words[TABLE_H_NAMES] = (UINT64_C(1) << names_log2) - 1;
     words[TABLE_H_KEYS] = (uint64_t)keys_at / TABLE_GRANULE << 32 | keys_log2;
     words[TABLE_H_HEAP] = heap_at;
     words[TABLE_H_STATE] = TABLE_LIVE;
     words[TABLE_H_ZONES] = 1 + names_log2 % 2;
+    words[TABLE_H_TAILS] = table_load8(zones + 13 - 8);
     memcpy((char *)words + TABLE_ZONES_AT, zones, words[TABLE_H_ZONES] == 1 ? 13 : sizeof zones);
     return words;
 }
@@ -76,15 +77,15 @@ enum {
 
 static void keys_put(uint64_t *words, const uint64_t *record, uint32_t home)
 {
-    struct table_shape shape = table_shape(record[TABLE_R_COUNTS]);
+    struct table_shape shape = table_shape(record[TABLE_R_SHAPE]);
     uint64_t *keys = words + (words[TABLE_H_KEYS] >> 32) * 2;
 
     for (uint32_t i = 0; i <= shape.v4 + shape.v6; i++) {
-        const uint64_t *v6 = record + shape.v6_at + 2 * (i - shape.v4);
+        const uint64_t *v6 = record + table_v6_at(shape) + 2 * (i - shape.v4);
         uint64_t hash;
         uint32_t v4;
 
-        memcpy(&v4, (const char *)(record + shape.v4_at) + 4 * i, 4);
+        memcpy(&v4, (const char *)(record + table_v4_at(shape)) + 4 * i, 4);
         if (i == shape.v4 + shape.v6)
             hash = table_hash_key('p', 0, record[TABLE_R_ANSWER] & 0xffff, SEED);
         else
@@ -173,7 +174,7 @@ static void record_fix(struct image *image, uint64_t *slot, uint32_t home, struc
         words = take(input, 2);
     record[TABLE_R_SEQUENCE] |= 1;
     record[TABLE_R_HOME] = (uint64_t)home << 32 | words;
-    length = table_shape(record[TABLE_R_COUNTS]).name_length;
+    length = table_shape(record[TABLE_R_SHAPE]).name_length;
     if (record + TABLE_R_NAME + length / 8 >= image->words + image->bytes / 8)
         length = 0;
     *slot = table_slot(table_hash(record + TABLE_R_NAME, length, SEED),

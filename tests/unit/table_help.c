@@ -97,17 +97,16 @@ int table_put(struct table_fixture *fixture, const char *name, const char *insta
 const char *table_ask(const struct table_view *view, const char *name)
 {
     static char result[4096];
-    uint32_t domain = table_domain_of(view, name, strlen(name));
     struct table_owner owner;
     const struct table_record *record = &owner.record;
     enum table_result rc;
     size_t length = 0;
 
-    if (domain == 0)
-        return "foreign";
-    rc = table_find_owner(view, name, (uint32_t)strlen(name), domain, &owner);
+    rc = table_may_hold(view, name, strlen(name))
+             ? table_find_owner(view, name, strlen(name), &owner)
+             : TABLE_FOREIGN;
     if (rc != TABLE_FOUND)
-        return rc == TABLE_MISS ? "miss" : "again";
+        return rc == TABLE_MISS ? "miss" : rc == TABLE_FOREIGN ? "foreign" : "again";
     result[0] = '\0';
     for (uint32_t i = owner.first; i < owner.first + owner.count; i++) {
         char text[INET6_ADDRSTRLEN];
@@ -137,5 +136,5 @@ const char *table_ask_path(const struct table_fixture *fixture, const char *name
 
     cr_assert_lt(used, 16);
     source->path = fixture->path;
-    return table_source_view(source, table_now(), &view) ? table_ask(&view, name) : "no table";
+    return table_source_view(source, &view) ? table_ask(&view, name) : "no table";
 }

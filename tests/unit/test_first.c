@@ -57,7 +57,7 @@ static void *look_up(void *arg)
         if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
             inside = 0;
         pthread_barrier_wait(&barrier);
-        if (!table_source_view(&sources[round], table_now(), &view) ||
+        if (!table_source_view(&sources[round], &view) ||
             table_find(&view, &name, &record) != TABLE_FOUND)
             failures++;
     }

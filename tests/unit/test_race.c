@@ -91,7 +91,7 @@ static const char *check_service(const struct table_view *view, int s, bool padd
     uint8_t addresses[64][4];
     char name[24];
     int length = snprintf(name, sizeof name, "s%d.service.etcd", s);
-    enum table_result rc = table_find_owner(view, name, (uint32_t)length, 12, &owner);
+    enum table_result rc = table_find_owner(view, name, length, &owner);
 
     if (rc == TABLE_MISS && table_view_holds(view))
         return "a service that is always there was missed";
@@ -212,7 +212,7 @@ static int read_in_process(int number)
         struct table_view view;
         const char *wrong = "there is no table";
 
-        if (table_source_view(&source, table_now(), &view))
+        if (table_source_view(&source, &view))
             wrong = check_once(&view, n, true);
         if (wrong != NULL) {
             fprintf(stderr, "reader %d: %s\n", number, wrong);

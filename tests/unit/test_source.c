@@ -247,7 +247,7 @@ Test(source, what_is_no_table_is_a_temporary_failure_and_a_good_one_mends_it)
 
         make_bad(&bads[i]);
         table_file.looked_at = 0;
-        cr_expect_not(table_source_view(&source, table_now(), &view), "%s", bads[i].what);
+        cr_expect_not(table_source_view(&source, &view), "%s", bads[i].what);
         cr_expect_not(table_source_map(&source, &view), "%s", bads[i].what);
         cr_expect_eq(ask("user.service.etcd"), ASK_AGAIN, "%s", bads[i].what);
         cr_expect_eq(ask("www.example.com"), ASK_FOREIGN, "%s", bads[i].what);
@@ -414,7 +414,7 @@ static void reuse_window(struct table_source *source, const table_word *words)
 
     for (int i = 0; i < 2 * TABLE_WINDOWS; i++) {
         cr_assert_eq(replace_file(f.writer, 0), 0);
-        cr_assert(table_source_view(source, table_now(), &view));
+        cr_assert(table_source_view(source, &view));
         if (view.words == words)
             return;
     }
@@ -428,7 +428,7 @@ Test(source, a_miss_in_a_window_that_was_used_again_is_not_believed)
 
     source.path = f.path;
     publish_user();
-    cr_assert(table_source_view(&source, table_now(), &view));
+    cr_assert(table_source_view(&source, &view));
     cr_expect(table_view_holds(&view));
     table_writer_remove(f.writer, "user.service.etcd", 17);
     reuse_window(&source, view.words);
@@ -449,7 +449,7 @@ Test(source, a_record_in_a_window_that_was_used_again_is_not_whole)
     source.path = f.path;
     table_put(&f, "user.service.etcd", "a=10.0.0.1:80 b=10.0.0.2:80");
     table_writer_publish(f.writer);
-    cr_assert(table_source_view(&source, table_now(), &view));
+    cr_assert(table_source_view(&source, &view));
     table_name_set(&name, "user.service.etcd", 17);
     cr_assert_eq(table_find(&view, &name, &record), TABLE_FOUND);
     before = table_record_v4(&record, 0);
