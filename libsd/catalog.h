@@ -32,6 +32,7 @@
 #include "discovery.h"
 #include "loop.h"
 #include "outlier.h"
+#include "shared_table.h"
 #include "snapshot.h"
 #include "watch.h"
 
@@ -42,6 +43,7 @@ struct catalog {
     struct handover handover;
     struct libsd *sd;
     char *service; /* "": all */
+    struct shared_name name;
     uint64_t hash;
     atomic_bool connected; /* etcd is in sight */
     atomic_bool asked;     /* task is posted: somebody wants to pick */

@@ -105,6 +105,7 @@ static struct catalog *catalog_new(struct libsd *sd, const char *service, uint64
     catalog->sd = sd;
     catalog->hash = hash;
     catalog->task.run = follow_for_pick;
+    shared_name_init(&catalog->name, service, sd->options.domain);
     catalog->service = strdup(service);
     LIST_INIT(&catalog->listeners);
     for (size_t i = 0; i < LANES; i++) /* processes begin at different places */

@@ -103,8 +103,12 @@ static enum shared_answer pick_shared(libsd *sd, const char *service, struct cat
                                       libsd_picked *picked)
 {
     const struct pick pick = make_pick(catalog, options);
+    struct shared_name name;
 
-    return shared_table_pick(sd->options.domain, service, stale, &pick, picked);
+    if (catalog)
+        return shared_table_pick(&catalog->name, stale, &pick, picked);
+    shared_name_init(&name, service, sd->options.domain);
+    return shared_table_pick(&name, stale, &pick, picked);
 }
 
 static int nothing_yet(libsd *sd, const char *service, int code)

@@ -27,20 +27,26 @@ bool shared_table_is_allowed(const libsd *sd)
            (options->source == SOURCE_TABLE || !options->own_endpoints);
 }
 
-static bool is_current(const struct table_view *view, int64_t now)
+static bool is_current(const struct table_view *view)
 {
-    return table_is_fresh(view, now) &&
-           (table_load(view->words + TABLE_H_STATE) & 0xff) == TABLE_LIVE;
+    uint64_t heartbeat = table_load(view->words + TABLE_H_HEARTBEAT);
+
+    return (table_load(view->words + TABLE_H_STATE) & 0xff) == TABLE_LIVE &&
+           (table_is_near((uint64_t)time(NULL), heartbeat >> 32) ||
+            table_is_fresh(view, table_now()));
 }
 
-/* A table that may answer for the domain. */
-static bool view_take(const char *domain, uint32_t length, bool stale, struct table_view *view)
+static bool view_take(bool stale, struct table_view *view)
 {
-    int64_t now = table_now();
-
     return table_source_view(&source, view) &&
-           (is_current(view, now) || (stale && table_source_is_usable(&source, view))) &&
-           table_domain_of(view, domain, length) == length;
+           (is_current(view) || (stale && table_source_is_usable(&source, view)));
+}
+
+static bool has_domain(const struct table_view *view, const char *domain)
+{
+    size_t length = strlen(domain);
+
+    return table_domain_of(view, domain, length) == length;
 }
 
 bool shared_table_is_current(const libsd *sd)
@@ -48,7 +54,7 @@ bool shared_table_is_current(const libsd *sd)
     const char *domain = sd->options.domain;
     struct table_view view;
 
-    return shared_table_is_allowed(sd) && view_take(domain, (uint32_t)strlen(domain), false, &view);
+    return shared_table_is_allowed(sd) && view_take(false, &view) && has_domain(&view, domain);
 }
 
 /* What a miss in the table is worth. */
@@ -248,22 +254,42 @@ static void fill(const struct row *row, libsd_picked *picked)
     picked->name[row->owner.label_length] = '\0';
 }
 
-enum shared_answer shared_table_pick(const char *domain, const char *service, bool stale,
-                                     const struct pick *pick, libsd_picked *picked)
+void shared_name_init(struct shared_name *name, const char *service, const char *domain)
 {
     char text[OWNER_NAME_SIZE];
     uint32_t length = (uint32_t)shared_table_name(service, domain, text);
-    struct table_name name;
-    struct table_view view;
+
+    name->domain = domain;
+    name->owner.length = 0;
+    if (length)
+        table_name_set(&name->owner, text, length);
+    atomic_init(&name->generation, 0);
+}
+
+/* A file's domains never change. */
+static bool name_is_possible(struct shared_name *name, const struct table_view *view)
+{
+    if (atomic_load_explicit(&name->generation, memory_order_relaxed) == view->generation)
+        return true;
+    if (!has_domain(view, name->domain))
+        return false;
+    atomic_store_explicit(&name->generation, view->generation, memory_order_relaxed);
+    return true;
+}
+
+enum shared_answer shared_table_pick(struct shared_name *name, bool stale, const struct pick *pick,
+                                     libsd_picked *picked)
+{
     struct row row = { 0 };
 
-    if (!length || !view_take(domain, (uint32_t)strlen(domain), stale, &view))
-        return SHARED_UNKNOWN;
-    table_name_set(&name, text, length);
-    for (int i = 0; i < LOOKUP_TRIES; i++) {
+    for (int i = 0; i < LOOKUP_TRIES && name->owner.length; i++) {
         struct table_record record;
-        enum table_result result = table_find(&view, &name, &record);
+        struct table_view view;
+        enum table_result result;
 
+        if (!view_take(stale, &view) || !name_is_possible(name, &view))
+            return SHARED_UNKNOWN;
+        result = table_find(&view, &name->owner, &record);
         if (result == TABLE_FOUND) {
             bool read = table_record_fits(&record) &&
                         (pick->policy == LIBSD_PICK_STICKY ? sticky(&record, pick, &row)
@@ -276,8 +302,6 @@ enum shared_answer shared_table_pick(const char *domain, const char *service, bo
         } else if (result == TABLE_MISS && table_view_holds(&view)) {
             return absent(&view);
         }
-        if (!view_take(domain, (uint32_t)strlen(domain), stale, &view))
-            return SHARED_UNKNOWN;
     }
     return SHARED_UNKNOWN;
 }
@@ -363,7 +387,7 @@ int shared_table_list(const char *domain, const char *name, bool stale,
         char service[OWNER_NAME_SIZE];
         const char *rest = name;
 
-        if (!view_take(domain, domain_length, stale, &view))
+        if (!view_take(stale, &view) || !has_domain(&view, domain))
             return SHARED_UNKNOWN;
         result = table_find_owner(&view, name, length, &owner);
         if (result == TABLE_MISS && table_view_holds(&view))
