@@ -25,7 +25,7 @@ LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c check.c check_c
 	claim.c conf.c contest.c election.c endpoint.c \
 	error.c follow.c group.c grpc_error.c handle.c http.c instance.c json.c keeper.c keywatch.c kv.c kvs.c landmark.c lease.c \
 	lines.c lock.c loop.c manage.c message.c observe.c op.c options.c pending.c plan.c queue.c register.c registration.c \
-	registry.c reply.c request.c standing.c stats.c stream.c subscription.c txn.c util.c value.c wait.c watch.c)
+	registry.c reply.c request.c standing.c stats.c stream.c subscription.c timers.c txn.c util.c value.c wait.c watch.c)
 LIBSD += $(addprefix libsd/,address.c catalog.c catalogs.c choose.c discovery.c inquiry.c outlier.c peer.c \
 	pick.c process.c resolve.c rota.c shared_table.c snapshot.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
@@ -63,6 +63,7 @@ UNIT_TESTS = $(addprefix tests/unit/test_, \
 	source.c \
 	stale.c \
 	table.c \
+	timers.c \
 	value.c \
 	zone.c \
 )

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The I/O thread.
- *
- * Timers are an unsorted list: there is one per lease, stream and call that
- * waits to be repeated, so a handful, and looking through them costs less than
- * keeping an order.
  */
 #include "loop.h"
 
@@ -25,7 +21,6 @@ int loop_init(struct loop *loop)
         return LIBSD_ENOMEM;
     pthread_mutex_init(&loop->mutex, NULL);
     STAILQ_INIT(&loop->tasks);
-    LIST_INIT(&loop->timers);
     return 0;
 }
 
@@ -61,36 +56,26 @@ void loop_stop(struct loop *loop)
 
 void timer_start(struct loop *loop, struct timer *timer, int64_t delay_ns)
 {
-    timer_stop(timer);
-    timer->due_ns = now_ns() + (delay_ns > 0 ? delay_ns : 0);
-    timer->retry_ns = 0;
-    LIST_INSERT_HEAD(&loop->timers, timer, link);
+    timers_add(&loop->timers, timer, now_ns() + (delay_ns > 0 ? delay_ns : 0), 0);
 }
 
 void timer_retry(struct loop *loop, struct timer *timer, struct backoff *backoff,
                  const struct failure *failure)
 {
-    timer_start(loop, timer, backoff_next_ns(backoff, failure));
-    if (libsd_error_is_retriable(failure->code))
-        timer->retry_ns = now_ns() + RETRY_NS;
-}
+    int64_t now = now_ns();
 
-void loop_heard(struct loop *loop)
-{
-    struct timer *timer;
-
-    LIST_FOREACH(timer, &loop->timers, link)
-    {
-        if (timer->retry_ns && timer->retry_ns < timer->due_ns)
-            timer->due_ns = timer->retry_ns;
-    }
+    timers_add(&loop->timers, timer, now + backoff_next_ns(backoff, failure),
+               libsd_error_is_retriable(failure->code) ? now + RETRY_NS : 0);
 }
 
 void timer_stop(struct timer *timer)
 {
-    if (timer->due_ns)
-        LIST_REMOVE(timer, link);
-    timer->due_ns = 0;
+    timers_remove(timer);
+}
+
+void loop_heard(struct loop *loop)
+{
+    timers_heard(&loop->timers);
 }
 
 static void run_tasks(struct loop *loop)
@@ -107,19 +92,6 @@ static void run_tasks(struct loop *loop)
     }
 }
 
-static struct timer *earliest(struct loop *loop)
-{
-    struct timer *timer;
-    struct timer *first = NULL;
-
-    LIST_FOREACH(timer, &loop->timers, link)
-    {
-        if (!first || timer->due_ns < first->due_ns)
-            first = timer;
-    }
-    return first;
-}
-
 /* Fires what was due when the turn began: a timer that arms itself again with
  * no delay must not hold up the sockets. */
 static void run_timers(struct loop *loop)
@@ -127,7 +99,7 @@ static void run_timers(struct loop *loop)
     int64_t now = now_ns();
     struct timer *timer;
 
-    while ((timer = earliest(loop)) && timer->due_ns <= now) {
+    while ((timer = loop->timers.first) && timer->due_ns <= now) {
         timer_stop(timer);
         timer->fire(timer);
     }
@@ -135,7 +107,7 @@ static void run_timers(struct loop *loop)
 
 static int wait_ms(struct loop *loop)
 {
-    struct timer *timer = earliest(loop);
+    const struct timer *timer = loop->timers.first;
     int64_t wait;
 
     if (!timer)

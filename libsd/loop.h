@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "timers.h"
 #include "util.h"
 
 /* Something to do once on the I/O thread; embedded in what it is about. */
@@ -23,21 +24,13 @@ struct task {
     void (*run)(struct task *task);
 };
 
-/* Something to do at a time.  Not armed: due_ns is 0. */
-struct timer {
-    LIST_ENTRY(timer) link;
-    int64_t due_ns;
-    int64_t retry_ns; /* not 0: due from then on if etcd is heard of */
-    void (*fire)(struct timer *timer);
-};
-
 struct loop {
     pthread_t thread;
     CURLM *multi;
     pthread_mutex_t mutex; /* guards tasks and closed */
     STAILQ_HEAD(, task) tasks;
     bool closed;
-    LIST_HEAD(, timer) timers;
+    struct timers timers;
     bool stop;
     /* Called after each turn, when no curl callback is active. */
     void (*after_turn)(struct loop *loop);
