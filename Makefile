@@ -88,6 +88,12 @@ INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_, \
 	network.c \
 	once.c \
 	ops.c \
+	parity_client.c \
+	parity_kv.c \
+	parity_lease.c \
+	parity_lock.c \
+	parity_txn.c \
+	parity_watch.c \
 	register.c \
 	register_change.c \
 	register_conflicts.c \
@@ -113,7 +119,7 @@ TSAN_TESTS = $(addprefix tests/, \
 TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh abi.sh link.sh \
+SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh abi.sh link.sh parity.sh \
 	poll-loop.sh watcher/daemon.sh demo.sh)
 EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
