@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ static struct {
     struct sockaddr_in to;
     const char *api;
     int taken;
+    bool frozen;
     /* Each connection and its continuation, one behind the other. */
     struct pollfd fds[2 + 2 * LINKS];
     nfds_t count;
@@ -107,6 +109,8 @@ static void obey(void)
 
     if (read(self.control, &order, 1) != 1)
         _exit(0);
+    if (order == 'f' || order == 't')
+        self.frozen = order == 'f';
     while (order == 'c' && self.count > 2)
         hang_up(self.count - 2);
     if (write(self.control, &self.taken, sizeof self.taken) != sizeof self.taken)
@@ -115,11 +119,17 @@ static void obey(void)
 
 static void serve(void)
 {
-    self.fds[0] = (struct pollfd){ .fd = self.listener, .events = POLLIN };
-    self.fds[1] = (struct pollfd){ .fd = self.control, .events = POLLIN };
+    self.fds[0] = (struct pollfd){ .fd = self.control, .events = POLLIN };
+    self.fds[1] = (struct pollfd){ .fd = self.listener, .events = POLLIN };
     self.count = 2;
     for (;;) {
-        poll(self.fds, self.count, -1);
+        poll(self.fds, self.frozen ? 1 : self.count, -1);
+        if (self.fds[0].revents) {
+            obey();
+            continue;
+        }
+        if (self.frozen)
+            continue;
         for (nfds_t i = 2; i < self.count; i++) {
             nfds_t first = i & ~(nfds_t)1;
 
@@ -129,8 +139,6 @@ static void serve(void)
             }
         }
         if (self.fds[1].revents)
-            obey();
-        if (self.fds[0].revents)
             take();
     }
 }
@@ -157,7 +165,9 @@ void proxy_start(struct proxy *proxy, const char *to_url, const char *api)
     proxy->pid = fork();
     cr_assert(proxy->pid >= 0);
     if (proxy->pid == 0) {
-        /* Nor may it hold what others wait for the end of. */
+        /* It must not outlive the test, even if workers of that hold the other
+         * end of control; nor may it hold what others wait for the end of. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         self.listener = dup2(self.listener, 0);
         self.control = dup2(self.control, 1);
         closefrom(3);
@@ -188,15 +198,12 @@ int proxy_count(struct proxy *proxy)
 
 void proxy_freeze(struct proxy *proxy)
 {
-    int status;
-
-    kill(proxy->pid, SIGSTOP);
-    cr_assert(waitpid(proxy->pid, &status, WUNTRACED) == proxy->pid && WIFSTOPPED(status));
+    order(proxy, 'f');
 }
 
 void proxy_thaw(struct proxy *proxy)
 {
-    kill(proxy->pid, SIGCONT);
+    order(proxy, 't');
 }
 
 void proxy_end(struct proxy *proxy)

@@ -10,7 +10,7 @@
 
 struct proxy {
     pid_t pid;
-    int control; /* a byte in: cut, or count; a number back */
+    int control; /* a byte in: what to do; the number of connections back */
     char url[64];
 };
 
@@ -19,7 +19,7 @@ struct proxy {
  * "/v3beta", and answers 404 elsewhere. */
 void proxy_start(struct proxy *proxy, const char *to_url, const char *api);
 
-/* Closes all connections; the next ones are taken again. */
+/* Closes all connections; the next ones are taken again, when it is not frozen. */
 void proxy_cut(struct proxy *proxy);
 
 /* Connections taken so far. */
