@@ -57,6 +57,7 @@ UNIT_TESTS = $(addprefix tests/unit/test_, \
 	pick.c \
 	process.c \
 	race.c \
+	registration.c \
 	sandbox.c \
 	services.c \
 	snapshot.c \

@@ -472,6 +472,47 @@ Test(lock, silent_etcd_means_lost_by_our_own_clock)
     UNTIL(keys() == 0, 20);
 }
 
+static void stay_in_log(int level, const char *message, void *arg)
+{
+    (void)level;
+    while (strstr(message, ": held") && __atomic_load_n((bool *)arg, __ATOMIC_SEQ_CST))
+        nap();
+}
+
+static libsd *open_with_log(libsd_log_callback *callback, void *arg)
+{
+    libsd_options *options = NULL;
+    libsd *handle = NULL;
+
+    cr_assert_eq(libsd_options_new(&options), 0);
+    cr_assert_eq(libsd_options_load(options, ""), 0);
+    cr_assert_eq(libsd_options_set(options, "endpoints", etcd.url), 0);
+    libsd_options_set_log(options, callback, arg);
+    cr_assert_eq(libsd_open(&handle, options), 0);
+    libsd_options_free(options);
+    return handle;
+}
+
+/* As when a whole process was stopped, and the asking thread is the first to
+ * run again: here the thread that would end the holding stays in its log. */
+Test(lock, asking_looks_at_the_clock_itself)
+{
+    libsd_lock_options options = { .size = sizeof options, .ttl_s = 2 };
+    struct story story = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+    bool stays = true;
+    libsd *other = open_with_log(stay_in_log, &stays);
+    double begin = seconds();
+
+    cr_assert_eq(libsd_lock_start(other, NAME, &options, take_note, &story, &story.lock), 0);
+    UNTIL(libsd_lock_is_held(story.lock), 5);
+    UNTIL(!libsd_lock_is_held(story.lock), 5);
+    cr_assert(seconds() - begin > 1, "held for %g s only", seconds() - begin);
+    __atomic_store_n(&stays, false, __ATOMIC_SEQ_CST);
+    UNTIL(told(&story, "HL"), 5);
+    cr_assert_not(libsd_lock_is_held(story.lock));
+    libsd_close(other);
+}
+
 Test(lock, unlocking_without_etcd_is_bounded_and_made_good)
 {
     libsd_mutex *mutex = take(60);
