@@ -30,8 +30,8 @@ LIBSD += $(addprefix libsd/,address.c catalog.c catalogs.c choose.c discovery.c 
 	pick.c process.c resolve.c rota.c shared_table.c snapshot.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
-WATCHER = $(addprefix nss/watcher/,main.c arguments.c config.c endpoints.c keys.c localnet.c localnet_host.c log.c loop.c \
-	memory.c mirror.c model.c model_index.c networks.c publish.c watcher.c zone.c)
+WATCHER = $(addprefix nss/watcher/,main.c arguments.c board.c config.c endpoints.c follower.c keys.c localnet.c localnet_host.c log.c loop.c \
+	memory.c mirror.c model.c model_index.c networks.c publish.c reload.c watcher.c zone.c)
 CONF = libsd/conf.c # libc only, and linked to whoever reads the file
 
 # One program per file and line; what several of them need is in TEST_SUPPORT.
@@ -121,7 +121,7 @@ TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh abi.sh link.sh parity.sh \
-	poll-loop.sh watcher/daemon.sh demo.sh)
+	poll-loop.sh watcher/config.sh watcher/daemon.sh demo.sh)
 EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
 FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf instance lines message module name stream table zone)

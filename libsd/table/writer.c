@@ -52,6 +52,7 @@ struct table_writer {
     uint64_t tails[TABLE_MAX_ZONES];
     size_t zones_bytes; /* of them in use */
     uint32_t zone_count, max_stale_s;
+    uint64_t max_bytes;
     bool is_published;
     uint64_t changes, files_made;
 };
@@ -143,14 +144,15 @@ static void header_inherit(const struct table_writer *writer, struct store *stor
         word_put(store->file.words + inherited[i], word_get(header(writer, inherited[i])));
 }
 
-static int zones_set(struct table_writer *writer, const struct table_writer_options *options)
+static int zones_set(struct table_writer *writer, const char *const *domains, size_t count)
 {
     size_t at = 0;
 
-    if (options->domain_count == 0 || options->domain_count > TABLE_MAX_ZONES)
+    if (count == 0 || count > TABLE_MAX_ZONES)
         return -EINVAL;
-    for (size_t i = 0; i < options->domain_count; i++) {
-        const char *domain = options->domains[i];
+    memset(writer->zones, 0, sizeof writer->zones);
+    for (size_t i = 0; i < count; i++) {
+        const char *domain = domains[i];
         size_t length = strlen(domain);
         struct table_name folded;
 
@@ -165,7 +167,7 @@ static int zones_set(struct table_writer *writer, const struct table_writer_opti
         at += 1 + length;
         writer->tails[i] = length >= 8 ? table_load8(domain + length - 8) : 0;
     }
-    writer->zone_count = (uint32_t)options->domain_count;
+    writer->zone_count = (uint32_t)count;
     writer->zones_bytes = at;
     return 0;
 }
@@ -362,10 +364,11 @@ int table_writer_open(struct table_writer **result, const struct table_writer_op
         goto out;
     writer->lock = writer->store.file.fd = -1;
     writer->max_stale_s = options->max_stale_s;
+    writer->max_bytes = options->max_bytes;
     writer->path = strdup(options->path);
     if (writer->path == NULL)
         goto out;
-    rc = zones_set(writer, options);
+    rc = zones_set(writer, options->domains, options->domain_count);
     if (rc < 0)
         goto out;
     rc = writer->lock = lock_take(writer->path, &holder);
@@ -388,6 +391,17 @@ out:
     return rc;
 }
 
+/* Whether the next file would be.  One that has no room left was at most half
+ * as large. */
+static bool is_too_large(const struct table_writer *writer, uint32_t words)
+{
+    struct table_size size = size_for(&writer->store, words, 0);
+    uint64_t slots = (UINT64_C(1) << size.names_log2) + (UINT64_C(1) << size.keys_log2);
+
+    return writer->max_bytes != 0 &&
+           TABLE_HEADER_BYTES + slots * sizeof(table_word) + size.heap_bytes > writer->max_bytes;
+}
+
 int table_writer_put(struct table_writer *writer, const struct table_service *service)
 {
     int rc = encoder_run(&writer->encoder, service);
@@ -396,7 +410,9 @@ int table_writer_put(struct table_writer *writer, const struct table_service *se
         return rc;
     rc = store_put(&writer->store, writer->encoder.words, writer->encoder.length);
     if (rc == -ENOSPC || (rc == 1 && writer->store.cramped)) {
-        int grown = replace_file(writer, writer->encoder.length);
+        int grown = is_too_large(writer, writer->encoder.length)
+                        ? -EFBIG
+                        : replace_file(writer, writer->encoder.length);
 
         if (grown < 0)
             return rc == 1 ? rc : grown;
@@ -462,6 +478,36 @@ int table_writer_publish(struct table_writer *writer)
     if (rc == 0)
         table_writer_set_state(writer, TABLE_LIVE);
     return rc;
+}
+
+int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count)
+{
+    struct table_writer *before = malloc(sizeof *before);
+    int rc;
+
+    if (before == NULL)
+        return -ENOMEM;
+    *before = *writer;
+    rc = zones_set(writer, domains, count);
+    if (rc == 0 && (writer->zone_count != before->zone_count ||
+                    memcmp(writer->zones, before->zones, sizeof writer->zones) != 0)) {
+        rc = replace_file(writer, 0);
+        rc = rc < 0 ? rc : 1;
+    }
+    if (rc < 0) {
+        memcpy(writer->zones, before->zones, sizeof writer->zones);
+        writer->zones_bytes = before->zones_bytes;
+        writer->zone_count = before->zone_count;
+    }
+    free(before);
+    return rc;
+}
+
+void table_writer_set_limits(struct table_writer *writer, uint32_t max_stale_s, uint64_t max_bytes)
+{
+    writer->max_stale_s = max_stale_s;
+    writer->max_bytes = max_bytes;
+    word_put(header(writer, TABLE_H_MAX_STALE), max_stale_s);
 }
 
 int table_writer_is_published(const struct table_writer *writer)

@@ -51,6 +51,7 @@ struct table_writer_options {
     const char *const *domains; /* zones: lower case, no dots at the ends */
     size_t domain_count;        /* at most TABLE_MAX_ZONES */
     uint32_t max_stale_s;       /* 0: for ever */
+    uint64_t max_bytes;         /* the file does not grow beyond it; 0: no limit */
 };
 
 /* All functions return 0 or more, or a negative errno. */
@@ -65,7 +66,8 @@ int table_writer_open(struct table_writer **writer, const struct table_writer_op
 
 /* Sets a service, all of it.  Returns 1 if that changed the table, 0 if it was
  * so already.  -EINVAL: the name or an instance breaks the rules above.
- * -ENOSPC, -ENOMEM: could not grow; the table still is what it was. */
+ * -ENOSPC, -ENOMEM, -EFBIG (max_bytes): could not grow; the table still is what
+ * it was. */
 int table_writer_put(struct table_writer *writer, const struct table_service *service);
 
 /* Takes a service out.  Returns 1, or 0 if it was not there. */
@@ -78,6 +80,14 @@ int table_writer_sweep(struct table_writer *writer, table_writer_keep *keep, voi
 /* Shows a new file to the world, and sets the state to LIVE. */
 int table_writer_publish(struct table_writer *writer);
 int table_writer_is_published(const struct table_writer *writer);
+
+/* Other zones: in a new file that has the same services.  What lies in none of
+ * them can't be found by name any more.  Returns 1, or 0 if they are the same;
+ * upon an error the old ones stay. */
+int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count);
+
+/* As in the options. */
+void table_writer_set_limits(struct table_writer *writer, uint32_t max_stale_s, uint64_t max_bytes);
 
 /* Header words that change by the way.  state: enum table_state, LIVE or
  * DISCONNECTED; `since` is the present unless the state is the same already. */

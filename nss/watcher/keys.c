@@ -162,7 +162,8 @@ static const char *words_list(const struct key *key, char *list, size_t size)
     size_t used = 0;
 
     list[0] = '\0';
-    for (const struct key_word *word = key->words; word->word != NULL && used < size; word++)
+    for (const struct key_word *word = key->words;
+         word != NULL && word->word != NULL && used < size; word++)
         used += (size_t)snprintf(list + used, size - used, "%s%s",
                                  word == key->words     ? ""
                                  : word[1].word == NULL ? " or "
@@ -328,8 +329,9 @@ int key_set(struct settings *settings, size_t index, const char *value, char why
 
 /* ---- all of them ------------------------------------------------------- */
 
-static int key_copy(struct settings *to, const struct settings *from, const struct key *key)
+int key_copy(struct settings *to, const struct settings *from, size_t index)
 {
+    const struct key *key = &keys[index];
     const void *field = field_in(from, key);
 
     if (key->kind == KEY_NETWORKS)
@@ -344,13 +346,14 @@ static int key_copy(struct settings *to, const struct settings *from, const stru
 int settings_inherit(struct settings *to, const struct settings *from, unsigned places)
 {
     for (size_t i = 0; i < key_count; i++)
-        if ((keys[i].places & places) && !(to->given >> i & 1) && key_copy(to, from, &keys[i]) < 0)
+        if ((keys[i].places & places) && !(to->given >> i & 1) && key_copy(to, from, i) < 0)
             return -ENOMEM;
     return 0;
 }
 
-static bool key_is_same(const struct settings *a, const struct settings *b, const struct key *key)
+bool key_is_same(const struct settings *a, const struct settings *b, size_t index)
 {
+    const struct key *key = &keys[index];
     const void *left = field_in(a, key), *right = field_in(b, key);
 
     if (key->kind == KEY_NETWORKS)
@@ -362,12 +365,12 @@ static bool key_is_same(const struct settings *a, const struct settings *b, cons
     return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
 }
 
-int settings_are_same(const struct settings *a, const struct settings *b, unsigned places)
+bool settings_are_same(const struct settings *a, const struct settings *b, unsigned places)
 {
     for (size_t i = 0; i < key_count; i++)
-        if ((keys[i].places & places) && !key_is_same(a, b, &keys[i]))
-            return 0;
-    return 1;
+        if ((keys[i].places & places) && !key_is_same(a, b, i))
+            return false;
+    return true;
 }
 
 void settings_free(struct settings *settings)

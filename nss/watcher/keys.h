@@ -11,6 +11,7 @@
 #ifndef ETCDSD_WATCHER_KEYS_H
 #define ETCDSD_WATCHER_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -100,12 +101,18 @@ const char *key_nearest(const char *slip, unsigned places);
 #define KEY_WHY_SIZE 400
 int key_set(struct settings *settings, size_t key, const char *value, char why[KEY_WHY_SIZE]);
 
+/* Copies one key.  Returns 0 or -ENOMEM: `to` is as it was. */
+int key_copy(struct settings *to, const struct settings *from, size_t key);
+
+/* Whether both say the same in one key. */
+bool key_is_same(const struct settings *a, const struct settings *b, size_t key);
+
 /* Copies those keys of the places that `to` was not given.  Returns 0 or
  * -ENOMEM. */
 int settings_inherit(struct settings *to, const struct settings *from, unsigned places);
 
 /* Whether both say the same in all keys of the places. */
-int settings_are_same(const struct settings *a, const struct settings *b, unsigned places);
+bool settings_are_same(const struct settings *a, const struct settings *b, unsigned places);
 
 /* Frees what the structure holds, passwords wiped. */
 void settings_free(struct settings *settings);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -25,13 +26,17 @@ enum waker {
     WAKERS
 };
 
-static const char *signal_name(int fd)
+/* The name of a signal that ends the daemon; NULL: none came. */
+static const char *take_signal(struct watcher *watcher)
 {
     struct signalfd_siginfo info;
 
-    if (read(fd, &info, sizeof info) != sizeof info)
-        return NULL;
-    return sigabbrev_np((int)info.ssi_signo);
+    while (read(watcher->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo != SIGHUP)
+            return sigabbrev_np((int)info.ssi_signo);
+        watcher_reload(watcher);
+    }
+    return NULL;
 }
 
 static void serve(struct watcher *watcher, const struct pollfd *wakers)
@@ -40,7 +45,9 @@ static void serve(struct watcher *watcher, const struct pollfd *wakers)
 
     if (wakers[WAKER_ETCD].revents != 0) {
         libsd_dispatch(watcher->sd, EVENTS_AT_ONCE);
-        mirror_flush(&watcher->mirror);
+        for (struct follower *follower = watcher->followers; follower != NULL;
+             follower = follower->next)
+            mirror_flush(&follower->mirror);
     }
     if (wakers[WAKER_NET].revents != 0 && localnet_monitor_drain(watcher->net_fd))
         watcher->is_net_changed = true;
@@ -54,12 +61,14 @@ int watcher_run(struct watcher *watcher)
     struct pollfd wakers[WAKERS] = {
         [WAKER_SIGNAL] = { .fd = watcher->signal_fd, .events = POLLIN },
         [WAKER_TIMER] = { .fd = watcher->timer_fd, .events = POLLIN },
-        [WAKER_ETCD] = { .fd = libsd_fd(watcher->sd), .events = POLLIN },
+        [WAKER_ETCD] = { .events = POLLIN },
         [WAKER_NET] = { .fd = watcher->net_fd, .events = POLLIN },
     };
 
-    while (!watcher->mirror.has_ended) {
+    while (!watcher_has_ended(watcher)) {
         const char *name;
+
+        wakers[WAKER_ETCD].fd = libsd_fd(watcher->sd); /* a reload may bring another */
 
         if (poll(wakers, WAKERS, -1) < 0) {
             if (errno == EINTR)
@@ -68,7 +77,7 @@ int watcher_run(struct watcher *watcher)
             return WATCHER_FAILED;
         }
         serve(watcher, wakers);
-        name = wakers[WAKER_SIGNAL].revents != 0 ? signal_name(watcher->signal_fd) : NULL;
+        name = wakers[WAKER_SIGNAL].revents != 0 ? take_signal(watcher) : NULL;
         if (name != NULL) {
             log_line(LOG_LEVEL_INFO, "SIG%s: stopping (the table stays and goes on answering)",
                      name);

@@ -5,10 +5,9 @@
  *
  *     arguments -> config -> watcher_start -> watcher_run -> watcher_stop
  *
- *     libsd events -> mirror -> model -> publish -> table writer
+ *     libsd events -> mirror -> model -> publish -> board -> table writer
  *                       zone --^           ^-- localnet
  */
-#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -18,26 +17,16 @@
 #include "watcher.h"
 
 /* Opening libsd connects to nobody, but lays all of its settings together. */
-static int etcd_check(const struct config *config, struct config_error *error)
-{
-    libsd *sd;
-
-    if (libsd_open(&sd, config->etcd) < 0) {
-        libsd_error_detail(NULL, error->text, sizeof error->text);
-        return -EINVAL;
-    }
-    libsd_close(sd);
-    return 0;
-}
-
 static int check(const struct config *config)
 {
-    struct config_error error = { "" };
+    struct config_error error;
+    libsd *sd;
 
-    if (etcd_check(config, &error) < 0) {
+    if (etcd_open(config, &sd, &error) < 0) {
         fprintf(stderr, "etcdsd-watcher: %s\n", error.text);
         return WATCHER_USAGE;
     }
+    libsd_close(sd);
     printf("%s: nothing is wrong (%zu zone%s)\n", *config->path != '\0' ? config->path : "no file",
            config->zone_count, config->zone_count == 1 ? "" : "s");
     return 0;

@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "board.h"
 #include "log.h"
 
 /* A burst of small commits is written as one, this long at most. */
@@ -34,19 +36,20 @@ static int64_t now_ms(void)
  * missed events, has to wait for the list. */
 static void state_set(const struct mirror *mirror)
 {
-    table_writer_set_state(mirror->publish->table, mirror->is_connected && mirror->is_current
-                                                       ? TABLE_LIVE
-                                                       : TABLE_DISCONNECTED);
+    mirror->publish->is_live = mirror->is_connected && mirror->is_current;
+    board_set_state(mirror->publish->board);
 }
 
 static void on_disconnected(struct mirror *mirror, const libsd_event *event)
 {
     const char *detail = event->detail != NULL ? event->detail : libsd_strerror(event->error);
-    bool is_news = mirror->lost_ms == 0 || mirror->error != event->error;
+    bool is_news = mirror->lost_ms == 0 ? !board_is_lost(mirror->publish->board)
+                                        : mirror->error != event->error;
 
     if (mirror->lost_ms == 0)
         mirror->lost_ms = now_ms();
     mirror->is_connected = false;
+    mirror->publish->is_lost = true;
     mirror->error = event->error;
     log_line(is_news ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "etcd is out of sight: %s (%s)", detail,
              table_writer_is_published(mirror->publish->table) ? "the table goes on answering"
@@ -54,16 +57,22 @@ static void on_disconnected(struct mirror *mirror, const libsd_event *event)
     state_set(mirror);
 }
 
+/* Of several zones the last one to come back tells it. */
 static void on_connected(struct mirror *mirror)
 {
-    if (mirror->lost_ms != 0)
-        log_line(LOG_LEVEL_INFO, "etcd is back after %" PRId64 " s",
-                 (now_ms() - mirror->lost_ms + 500) / 1000);
-    else
-        log_line(LOG_LEVEL_INFO, "connected to etcd");
+    bool was_lost = mirror->lost_ms != 0;
+    int64_t lost_s = (now_ms() - mirror->lost_ms + 500) / 1000;
+
+    mirror->publish->is_lost = false;
     mirror->lost_ms = 0;
     mirror->error = 0;
     mirror->is_connected = true;
+    if (was_lost && !board_is_lost(mirror->publish->board))
+        log_line(LOG_LEVEL_INFO, "etcd is back after %" PRId64 " s", lost_s);
+    else if (!was_lost)
+        log_line(mirror->publish == mirror->publish->board->first ? LOG_LEVEL_INFO
+                                                                  : LOG_LEVEL_DEBUG,
+                 "connected to etcd");
     state_set(mirror);
 }
 
@@ -79,14 +88,17 @@ static void tell_dropped(const libsd_kv *kv, bool is_news, const char *why)
 }
 
 /* Returns NULL, or why the value can't be used. */
-static const char *value_read(const struct mirror *mirror, const libsd_kv *kv,
-                              struct model_value *value, char *why, size_t why_size)
+static const char *value_read(struct mirror *mirror, const libsd_kv *kv, struct model_value *value,
+                              char *why, size_t why_size)
 {
     libsd_instance instance;
-    int rc = libsd_instance_parse(mirror->zone->format, kv->value, &instance, sizeof instance, why,
-                                  why_size);
+    int rc;
 
     memset(value, 0, sizeof *value);
+    if (mirror->zone->max_value_bytes != 0 && kv->value.size > mirror->zone->max_value_bytes)
+        return "the value is larger than max-value-size";
+    rc = libsd_instance_parse(mirror->zone->format, kv->value, &instance, sizeof instance, why,
+                              why_size);
     if (rc == LIBSD_EINVAL)
         return why;
     if (rc < 0)
@@ -97,7 +109,13 @@ static const char *value_read(const struct mirror *mirror, const libsd_kv *kv,
     memcpy(value->address, instance.address, instance.family == 4 ? 4 : 16);
     value->port = instance.port;
     value->weight = (uint16_t)instance.weight;
-    return NULL;
+    if (mirror->zone->allow == NULL ||
+        networks_have(mirror->zone->allow, value->family, value->address))
+        return NULL;
+    value->family = 0;
+    snprintf(why, why_size, "%.46s is in none of the networks that are allowed", instance.host);
+    mirror->outside++;
+    return why;
 }
 
 static void out_of_memory(struct mirror *mirror)
@@ -115,6 +133,23 @@ static void tell_progress(struct mirror *mirror)
              (mirror->progress_ms - mirror->begun_ms) / 1000);
 }
 
+/* A value that is too large changes nothing where there was one before. */
+static bool is_oversized(struct mirror *mirror, const libsd_kv *kv, const struct zone_place *place,
+                         const char *rest, size_t length)
+{
+    char key[LOG_QUOTE_SIZE];
+
+    if (mirror->zone->max_value_bytes == 0 || kv->value.size <= mirror->zone->max_value_bytes)
+        return false;
+    mirror->oversized++;
+    if (!model_keep(mirror->model, place->name, place->name_length, rest, length))
+        return false;
+    log_line(mirror->is_listing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+             "key %s: its value has %zu bytes, more than max-value-size: stays as it was",
+             log_quote(key, kv->key.data, kv->key.size), kv->value.size);
+    return true;
+}
+
 static void on_put(struct mirror *mirror, const libsd_kv *kv)
 {
     const char *rest = (const char *)kv->key.data + mirror->zone->prefix_length;
@@ -129,6 +164,8 @@ static void on_put(struct mirror *mirror, const libsd_kv *kv)
         memset(&value, 0, sizeof value);
         why = zone_strerror(rc);
         rc = model_put(mirror->model, "", 0, rest, length, false, &value);
+    } else if (is_oversized(mirror, kv, &place, rest, length)) {
+        why = NULL;
     } else {
         why = value_read(mirror, kv, &value, text, sizeof text);
         rc = model_put(mirror->model, place.name, place.name_length, rest, length, place.is_exact,

@@ -44,6 +44,8 @@ struct mirror {
     uint64_t listed;     /* instances so far */
     bool has_ended;      /* nothing more will come: the daemon must end */
     uint64_t events;
+    uint64_t outside;   /* addresses were met so often that are not allowed */
+    uint64_t oversized; /* and values that are too large */
 };
 
 /* The watch's callback; arg: a struct mirror. */

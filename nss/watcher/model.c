@@ -297,6 +297,19 @@ int model_put(struct model *model, const char *name, uint8_t name_length, const 
     return value->family == 0 ? MODEL_UNREADABLE : MODEL_CHANGED;
 }
 
+bool model_keep(struct model *model, const char *name, uint8_t name_length, const char *key,
+                size_t key_length)
+{
+    struct model_service *service = model_find(model, name, name_length);
+    bool is_there = false;
+    uint32_t index = service == NULL ? 0 : instance_index(service, key, key_length, &is_there);
+
+    if (!is_there || service->instances[index]->family == 0)
+        return false;
+    service->instances[index]->is_seen = true;
+    return true;
+}
+
 int model_delete(struct model *model, const char *name, uint8_t name_length, const char *key,
                  size_t key_length)
 {

@@ -65,7 +65,8 @@ struct model_service {
     uint32_t readable;
     uint32_t inexact; /* instances that are not is_exact */
     uint32_t hash;
-    uint8_t queue; /* enum model_queue */
+    uint8_t queue;        /* enum model_queue */
+    uint8_t is_elsewhere; /* the name is another zone's, which was logged */
     uint8_t name_length;
     char name[]; /* terminated */
 };
@@ -102,6 +103,11 @@ void model_free(struct model *model);
  * which the model is what it was. */
 int model_put(struct model *model, const char *name, uint8_t name_length, const char *key,
               size_t key_length, bool is_exact, const struct model_value *value);
+
+/* Leaves a key as it is, if it is there and readable; it was seen.  Returns
+ * whether it was so. */
+bool model_keep(struct model *model, const char *name, uint8_t name_length, const char *key,
+                size_t key_length);
 
 /* Takes a key out.  Returns 1, or 0 if it was not there. */
 int model_delete(struct model *model, const char *name, uint8_t name_length, const char *key,

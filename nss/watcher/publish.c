@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "board.h"
 #include "log.h"
 #include "memory.h"
 
@@ -159,24 +160,34 @@ static int labels_settle(struct publish *publish, const struct model_service *se
 
 /* ---- one service ------------------------------------------------------- */
 
-static void limits_set(const struct publish *publish, struct table_service *row)
+static void limits_set(const struct publish *publish, const struct settings *says,
+                       struct table_service *row)
 {
-    struct localnet_limits limits = { publish->max_answers, publish->max_answers,
-                                      publish->max_answers };
+    uint8_t forced = (uint8_t)says->max_answers;
+    struct localnet_limits limits = { forced, forced, forced };
 
-    if (publish->max_answers == 0)
+    if (forced == 0)
         limits = localnet_limits(publish->net, row->instances, row->count);
     row->limit4 = limits.limit4;
     row->limit6 = limits.limit6;
     row->limit_any = limits.limit_any;
 }
 
+static const struct settings *settings_of(const struct publish *publish,
+                                          const struct model_service *service)
+{
+    if (publish->services == NULL)
+        return publish->says;
+    return config_service(publish->services, service->name, publish->says);
+}
+
 static int service_put(struct publish *publish, const struct model_service *service)
 {
     struct table_service row = { .name = service->name, .name_length = service->name_length };
+    const struct settings *says = settings_of(publish, service);
     int rc;
 
-    if (service->readable > TABLE_MAX_INSTANCES)
+    if (service->readable > says->max_instances)
         return -E2BIG;
     rc = rows_reserve(publish, service);
     if (rc < 0)
@@ -189,7 +200,9 @@ static int service_put(struct publish *publish, const struct model_service *serv
     }
     row.instances = publish->rows;
     row.count = service->readable;
-    limits_set(publish, &row);
+    for (uint32_t i = 0; i < row.count && !says->weights; i++)
+        publish->rows[i].weight = 0;
+    limits_set(publish, says, &row);
     return table_writer_put(publish->table, &row);
 }
 
@@ -206,7 +219,7 @@ static void tell_refused(struct publish *publish, const struct model_service *se
              "service %s (%" PRIu32 " instances): refused by the table: %s (what the table says of "
              "it stays until it changes again)",
              service->name, service->readable,
-             error == -E2BIG ? "too many instances" : strerror(-error));
+             error == -E2BIG ? "more than max-instances" : strerror(-error));
 }
 
 /* Trouble that may last for hours is told at its begin and now and then. */
@@ -222,7 +235,8 @@ static void tell_waiting(struct publish *publish, const struct model_service *se
     log_line(LOG_LEVEL_ERROR,
              "service %s (%" PRIu32 " instances), maybe others: not written to the table: %s (what "
              "the table says of them stays; tried again each second)",
-             service->name, service->readable, strerror(-error));
+             service->name, service->readable,
+             error == -EFBIG ? "the table is as large as max-table-size allows" : strerror(-error));
 }
 
 static void tell_written(struct publish *publish)
@@ -233,12 +247,32 @@ static void tell_written(struct publish *publish)
     }
 }
 
+/* "a.b.example" of the zone "example" is the name of b's a if "b.example" is a
+ * zone, too (B2). */
+static bool is_elsewhere(struct publish *publish, struct model_service *service)
+{
+    const struct publish *owner = board_owner(publish->board, service->name, service->name_length);
+    bool is_news = owner != publish && !service->is_elsewhere;
+
+    service->is_elsewhere = owner != publish;
+    if (is_news) {
+        publish->elsewhere++;
+        log_line(LOG_LEVEL_WARNING,
+                 "service %s: not in the table: the key is under %s, but the name lies in the "
+                 "domain %s of another zone",
+                 service->name, publish->zone->prefix, owner->zone->domain);
+    }
+    return service->is_elsewhere;
+}
+
 /* Returns whether the table took it, or never will. */
 static bool service_write(struct publish *publish, struct model_service *service)
 {
     int rc;
 
-    if (service->readable == 0)
+    if (is_elsewhere(publish, service))
+        rc = 0;
+    else if (service->readable == 0)
         rc = table_writer_remove(publish->table, service->name, service->name_length);
     else
         rc = service_put(publish, service);
@@ -254,14 +288,6 @@ static bool service_write(struct publish *publish, struct model_service *service
 }
 
 /* ---- all of them ------------------------------------------------------- */
-
-static void counters_set(struct publish *publish)
-{
-    if (publish->dropped == publish->model->unreadable)
-        return;
-    publish->dropped = publish->model->unreadable;
-    table_writer_set_dropped(publish->table, publish->dropped);
-}
 
 void publish_ahead(struct publish *publish)
 {
@@ -286,54 +312,15 @@ void publish_changes(struct publish *publish, int64_t revision)
     if (publish->row_capacity > ROWS_KEPT)
         publish_free(publish);
     tell_written(publish);
-    counters_set(publish);
     publish->revision = revision;
-    if (publish->model->failed.head == NULL)
-        table_writer_set_revision(publish->table, publish->cluster, revision);
-}
-
-/* A service that could not be written is in the model, so it stays (P2). */
-static int keep_modelled(const char *name, size_t length, void *arg)
-{
-    const struct publish *publish = arg;
-    const struct model_service *service = model_find(publish->model, name, length);
-
-    return service != NULL && service->readable > 0;
-}
-
-static void show(struct publish *publish) /* P1 */
-{
-    struct table_writer_stats stats;
-    int rc;
-
-    if (!publish->is_complete || publish->model->failed.head != NULL ||
-        table_writer_is_published(publish->table))
-        return;
-    rc = table_writer_publish(publish->table);
-    if (rc < 0) {
-        log_line(LOG_LEVEL_ERROR, "table: can't be published: %s (tried again each second)",
-                 strerror(-rc));
-        return;
-    }
-    table_writer_stats(publish->table, &stats);
-    log_line(LOG_LEVEL_INFO,
-             "table published: %" PRIu64 " services, %" PRIu64 " instances, %" PRIu64 " bytes",
-             stats.services, stats.instances, stats.file_bytes);
+    board_count(publish->board);
 }
 
 void publish_list(struct publish *publish, int64_t revision)
 {
-    int swept;
-
     publish_changes(publish, revision);
     publish->is_complete = true;
-    swept = table_writer_sweep(publish->table, keep_modelled, publish);
-    if (swept < 0)
-        log_line(LOG_LEVEL_ERROR, "table: what etcd no longer has can't be taken out: %s",
-                 strerror(-swept));
-    else if (swept > 0)
-        log_line(LOG_LEVEL_INFO, "table: %d services taken out that etcd no longer has", swept);
-    show(publish);
+    board_settle(publish->board);
 }
 
 void publish_retry(struct publish *publish)
@@ -342,5 +329,6 @@ void publish_retry(struct publish *publish)
         model_retry(publish->model);
         publish_changes(publish, publish->revision);
     }
-    show(publish);
+    if (publish->board->is_unsettled && !board_is_waiting(publish->board))
+        board_settle(publish->board);
 }

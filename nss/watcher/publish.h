@@ -15,26 +15,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config.h"
 #include "localnet.h"
 #include "model.h"
 #include "writer.h"
 #include "zone.h"
 
+struct board;
+
 struct publish {
+    struct publish *next; /* zone on the board */
+    struct board *board;
     struct model *model;
     struct table_writer *table;
     const struct zone *zone;
     const struct localnet *net;
-    uint8_t max_answers; /* 0: auto */
+    const struct settings *says;   /* of the zone */
+    const struct config *services; /* that say something else of themselves; NULL: none */
 
+    bool is_live;                /* connected, and what the model holds is etcd's */
+    bool is_lost;                /* etcd is out of sight */
     bool is_short;               /* services wait for room, which was logged at told_s */
     int64_t told_s;              /* monotonic */
     bool is_complete;            /* the model once held all of a list */
     int64_t revision;            /* last given to the table */
     uint64_t cluster;            /* id of the one that was listed last */
-    uint64_t dropped;            /* last given to the table */
     uint64_t unnamed;            /* instances without a label of their own were met so often */
     uint64_t refused;            /* services were refused so often */
+    uint64_t elsewhere;          /* services were met so often whose name is another zone's */
     struct table_instance *rows; /* room for the service at hand */
     uint32_t row_capacity;
     char (*labels)[TABLE_MAX_LABEL + 1]; /* of its instances that are not exact */
@@ -54,7 +62,7 @@ void publish_changes(struct publish *publish, int64_t revision);
 void publish_ahead(struct publish *publish);
 
 /* A list is complete: takes out what only the table has, and shows a new
- * table (P1).  Services must be dirty that the table may not have. */
+ * table if all zones are complete (P1).  Services must be dirty that the table may not have. */
 void publish_list(struct publish *publish, int64_t revision);
 
 /* Tries again what failed.  To be called once a second, with a model that is

@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -28,31 +28,30 @@ static void on_libsd_message(int level, const char *message, void *arg)
     log_line(level == LIBSD_LOG_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "libsd: %s", message);
 }
 
-static int etcd_open(struct watcher *watcher)
+int etcd_open(const struct config *config, libsd **sd, struct config_error *error)
 {
-    char detail[300] = "";
     int rc;
 
-    libsd_options_set_log(watcher->config->etcd, on_libsd_message, NULL);
-    rc = libsd_open(&watcher->sd, watcher->config->etcd);
+    libsd_options_set_log(config->etcd, on_libsd_message, NULL);
+    rc = libsd_open(sd, config->etcd);
     if (rc == 0)
         return 0;
-    libsd_error_detail(NULL, detail, sizeof detail);
-    log_line(LOG_LEVEL_ERROR, "etcd client: %s", *detail != '\0' ? detail : libsd_strerror(rc));
-    return rc == LIBSD_EINVAL ? WATCHER_USAGE : WATCHER_FAILED;
+    *sd = NULL;
+    if (libsd_error_detail(NULL, error->text, sizeof error->text) == 0)
+        snprintf(error->text, sizeof error->text, "%s", libsd_strerror(rc));
+    return rc == LIBSD_ENOMEM ? -ENOMEM : -EINVAL;
 }
 
-static int etcd_follow(struct watcher *watcher)
+int watcher_follow(struct watcher *watcher, struct follower *follower)
 {
-    const struct zone *zone = &watcher->zone;
-    int rc = libsd_watch_open(watcher->sd, libsd_bytes(zone->prefix, zone->prefix_length),
-                              LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST, 0, mirror_event,
-                              &watcher->mirror, &watcher->watch);
+    int rc = follower_open(follower, watcher->sd);
 
     if (rc == 0)
         return 0;
-    log_line(LOG_LEVEL_ERROR, "etcd client: can't watch %s: %s", zone->prefix, libsd_strerror(rc));
-    return WATCHER_FAILED;
+    log_line(LOG_LEVEL_ERROR, "etcd client: can't watch %s: %s", follower->zone.prefix,
+             libsd_strerror(rc));
+    follower->mirror.has_ended = true;
+    return -1;
 }
 
 /* ---- table ------------------------------------------------------------- */
@@ -78,16 +77,20 @@ static int directory_make(const char *table)
 
 static int table_open(struct watcher *watcher)
 {
-    const char *domains[] = { watcher->zone.domain };
+    const struct config *config = watcher->config;
+    const char *domains[TABLE_MAX_ZONES];
     const struct table_writer_options options = {
-        .path = watcher->config->top.table,
+        .path = config->top.table,
         .domains = domains,
-        .domain_count = 1,
+        .domain_count = config->zone_count,
+        .max_bytes = config->top.max_table_bytes,
         .max_stale_s = (uint32_t)watcher->config->top.max_stale_s,
     };
     char why[256] = "";
     int rc = directory_make(options.path);
 
+    for (size_t i = 0; i < config->zone_count; i++)
+        domains[i] = config->zones[i].says.domain;
     if (rc < 0)
         return WATCHER_FAILED;
     rc = table_writer_open(&watcher->table, &options, why, sizeof why);
@@ -108,8 +111,6 @@ static void net_open(struct watcher *watcher)
 {
     int rc;
 
-    if (watcher->config->top.max_answers != 0)
-        return;
     rc = localnet_monitor_open();
     if (rc < 0)
         log_line(LOG_LEVEL_WARNING, "netlink: %s (changes of this host's addresses go unnoticed)",
@@ -129,7 +130,9 @@ static void net_update(struct watcher *watcher)
         return;
     watcher->net = now;
     log_line(LOG_LEVEL_INFO, "this host's addresses changed: limits of answers are made anew");
-    mirror_rebalance(&watcher->mirror);
+    for (struct follower *follower = watcher->followers; follower != NULL;
+         follower = follower->next)
+        mirror_rebalance(&follower->mirror);
 }
 
 static int wakers_open(struct watcher *watcher)
@@ -140,6 +143,7 @@ static int wakers_open(struct watcher *watcher)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     watcher->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     watcher->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (watcher->signal_fd >= 0 && watcher->timer_fd >= 0 &&
@@ -152,60 +156,62 @@ static int wakers_open(struct watcher *watcher)
 
 /* ---- the whole --------------------------------------------------------- */
 
-static int model_open(struct watcher *watcher)
+static int etcd_start(struct watcher *watcher)
 {
-    uint64_t seed;
+    struct config_error error;
+    int rc = etcd_open(watcher->config, &watcher->sd, &error);
 
-    if (getrandom(&seed, sizeof seed, 0) == sizeof seed && model_init(&watcher->model, seed) == 0)
+    if (rc == 0)
         return 0;
-    log_line(LOG_LEVEL_ERROR, "memory: %s", strerror(errno));
-    return WATCHER_FAILED;
+    log_line(LOG_LEVEL_ERROR, "etcd client: %s", error.text);
+    return rc == -EINVAL ? WATCHER_USAGE : WATCHER_FAILED;
 }
 
-static void connect_parts(struct watcher *watcher)
+static int followers_open(struct watcher *watcher)
 {
-    watcher->publish.model = &watcher->model;
-    watcher->publish.table = watcher->table;
-    watcher->publish.zone = &watcher->zone;
-    watcher->publish.net = &watcher->net;
-    watcher->publish.max_answers = (uint8_t)watcher->config->top.max_answers;
-    watcher->mirror.zone = &watcher->zone;
-    watcher->mirror.model = &watcher->model;
-    watcher->mirror.publish = &watcher->publish;
+    const struct config *config = watcher->config;
+    struct follower **link = &watcher->followers;
+
+    watcher->board.table = watcher->table;
+    for (size_t i = 0; i < config->zone_count; i++, link = &(*link)->next) {
+        *link = follower_new(&config->zones[i].says, &watcher->board, config, &watcher->net);
+        if (*link == NULL) {
+            log_line(LOG_LEVEL_ERROR, "memory: %s", strerror(errno));
+            return WATCHER_FAILED;
+        }
+    }
+    for (struct follower *follower = watcher->followers; follower != NULL;
+         follower = follower->next)
+        if (watcher_follow(watcher, follower) < 0)
+            return WATCHER_FAILED;
+    return 0;
 }
 
-int watcher_start(struct watcher *watcher, const struct arguments *arguments,
-                  const struct config *config)
+int watcher_start(struct watcher *watcher, const struct arguments *arguments, struct config *config)
 {
-    const struct settings *says = &config->zones[0].says;
     int status;
 
     *watcher = (struct watcher){
         .arguments = arguments, .config = config, .signal_fd = -1, .timer_fd = -1, .net_fd = -1
     };
-    watcher->zone = (struct zone){
-        .prefix = says->prefix,
-        .prefix_length = strlen(says->prefix),
-        .domain = says->domain,
-        .domain_length = strlen(says->domain),
-        .format = says->format,
-    };
-    if (config->zone_count > 1) {
-        log_line(LOG_LEVEL_ERROR, "%s: one zone is all that can be followed so far", config->path);
-        return WATCHER_USAGE;
-    }
     status = wakers_open(watcher);
     if (status == 0)
-        status = model_open(watcher);
-    if (status == 0)
-        status = etcd_open(watcher);
+        status = etcd_start(watcher);
     if (status == 0)
         status = table_open(watcher);
     if (status != 0)
         return status;
     net_open(watcher);
-    connect_parts(watcher);
-    return etcd_follow(watcher);
+    return followers_open(watcher);
+}
+
+bool watcher_has_ended(const struct watcher *watcher)
+{
+    for (const struct follower *follower = watcher->followers; follower != NULL;
+         follower = follower->next)
+        if (follower->mirror.has_ended)
+            return true;
+    return false;
 }
 
 void watcher_tick(struct watcher *watcher)
@@ -219,7 +225,9 @@ void watcher_tick(struct watcher *watcher)
         log_line(LOG_LEVEL_ERROR, "%s: heartbeat: %s", watcher->config->top.table, strerror(-rc));
     if (watcher->is_net_changed)
         net_update(watcher);
-    mirror_tick(&watcher->mirror);
+    for (struct follower *follower = watcher->followers; follower != NULL;
+         follower = follower->next)
+        mirror_tick(&follower->mirror);
     log_tick();
 }
 
@@ -233,11 +241,8 @@ static void fd_close(int fd)
 void watcher_stop(struct watcher *watcher)
 {
     table_writer_close(watcher->table);
-    libsd_watch_close(watcher->watch);
+    followers_free(watcher->followers);
     libsd_close(watcher->sd);
-    publish_free(&watcher->publish);
-    if (watcher->model.nameless != NULL)
-        model_free(&watcher->model);
     fd_close(watcher->signal_fd);
     fd_close(watcher->timer_fd);
     fd_close(watcher->net_fd);

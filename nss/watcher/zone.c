@@ -29,6 +29,12 @@ bool zone_has_key(const struct zone *zone, const void *key, size_t length)
     return length >= zone->prefix_length && memcmp(key, zone->prefix, zone->prefix_length) == 0;
 }
 
+bool zone_has_name(const struct zone *zone, const char *name, size_t length)
+{
+    return length > zone->domain_length && name[length - zone->domain_length - 1] == '.' &&
+           memcmp(name + length - zone->domain_length, zone->domain, zone->domain_length) == 0;
+}
+
 static bool is_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

@@ -17,13 +17,16 @@
 #include <stdint.h>
 
 #include "layout.h"
+#include "networks.h"
 
 struct zone {
     const char *prefix; /* ends with '/', or with whatever its owner chose */
     size_t prefix_length;
     const char *domain; /* lower case, no dots at the ends */
     size_t domain_length;
-    const char *format; /* of the values, as libsd_instance_parse() knows them */
+    const char *format;           /* of the values, as libsd_instance_parse() knows them */
+    const struct networks *allow; /* that addresses have to be in; NULL: any */
+    size_t max_value_bytes;       /* 0: no limit */
 };
 
 /* Where a key has its place.  is_exact: all its segments are DNS labels in
@@ -50,6 +53,9 @@ const char *zone_strerror(int code);
 
 /* Whether the key lies in the zone. */
 bool zone_has_key(const struct zone *zone, const void *key, size_t length);
+
+/* Whether the name lies in the zone's domain. */
+bool zone_has_name(const struct zone *zone, const char *name, size_t length);
 
 /* The place of a key, given what follows the zone's prefix in it.  Returns 0
  * or enum zone_error; place is then undefined. */

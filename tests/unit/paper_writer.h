@@ -33,6 +33,7 @@ struct table_writer {
     int puts, removes, state, published;
     int64_t revision;
     uint64_t dropped;
+    char zones[600]; /* "a.example b.example " */
 };
 
 static struct table_writer paper;
@@ -105,6 +106,20 @@ int table_writer_publish(struct table_writer *writer)
 int table_writer_is_published(const struct table_writer *writer)
 {
     return writer->published != 0;
+}
+
+int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count)
+{
+    char zones[sizeof writer->zones] = "";
+
+    if (writer->error != 0 && strcmp(writer->failing, "zones") == 0)
+        return writer->error;
+    for (size_t i = 0; i < count; i++)
+        snprintf(zones + strlen(zones), sizeof zones - strlen(zones), "%s ", domains[i]);
+    if (strcmp(zones, writer->zones) == 0)
+        return 0;
+    strcpy(writer->zones, zones);
+    return 1;
 }
 
 void table_writer_set_state(struct table_writer *writer, int state)

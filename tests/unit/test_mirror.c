@@ -10,11 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../nss/watcher/board.h"
 #include "../../nss/watcher/log.h"
 #include "../../nss/watcher/mirror.h"
 #include "paper_writer.h"
 
-static const struct zone zone = {
+static struct zone zone = {
     .prefix = "/service/",
     .prefix_length = sizeof "/service/" - 1,
     .domain = "service.etcd",
@@ -22,7 +23,11 @@ static const struct zone zone = {
 };
 static struct model model;
 static struct localnet net;
-static struct publish publish = { .model = &model, .table = &paper, .zone = &zone, .net = &net };
+static struct settings says = { .weights = 1, .max_instances = TABLE_MAX_INSTANCES };
+static struct board board = { .table = &paper };
+static struct publish publish = {
+    .model = &model, .table = &paper, .zone = &zone, .net = &net, .says = &says
+};
 static struct mirror mirror = { .zone = &zone, .model = &model, .publish = &publish };
 static int log_ends[2];
 
@@ -32,6 +37,7 @@ static void setup(void)
     cr_assert_eq(pipe2(log_ends, O_NONBLOCK | O_CLOEXEC), 0);
     log_open(log_ends[1], LOG_LEVEL_INFO);
     cr_assert_eq(model_init(&model, 7), 0);
+    board_add(&board, &publish);
 }
 
 static void teardown(void)
@@ -480,7 +486,7 @@ Test(mirror, limits_follow_the_addresses_of_the_host)
 
 Test(mirror, max_answers_decides_alone)
 {
-    publish.max_answers = 3;
+    says.max_answers = 3;
     start_with_user();
     cr_expect_eq(shown("user.service.etcd")->limit4, 3);
     cr_expect_eq(shown("user.service.etcd")->limit6, 3);

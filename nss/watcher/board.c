@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The zones together; see board.h.
+ */
+#include "board.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "log.h"
+
+void board_add(struct board *board, struct publish *publish)
+{
+    struct publish **link = &board->first;
+
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = publish;
+    publish->next = NULL;
+    publish->board = board;
+}
+
+void board_remove(struct board *board, struct publish *publish)
+{
+    struct publish **link = &board->first;
+
+    while (*link != NULL && *link != publish)
+        link = &(*link)->next;
+    if (*link != NULL)
+        *link = publish->next;
+}
+
+struct publish *board_owner(const struct board *board, const char *name, size_t length) /* B2 */
+{
+    struct publish *owner = NULL;
+
+    for (struct publish *publish = board->first; publish != NULL; publish = publish->next) {
+        const struct zone *zone = publish->zone;
+
+        if (zone_has_name(zone, name, length) &&
+            (owner == NULL || zone->domain_length > owner->zone->domain_length))
+            owner = publish;
+    }
+    return owner;
+}
+
+bool board_is_complete(const struct board *board)
+{
+    for (const struct publish *publish = board->first; publish != NULL; publish = publish->next)
+        if (!publish->is_complete)
+            return false;
+    return true;
+}
+
+bool board_is_waiting(const struct board *board)
+{
+    for (const struct publish *publish = board->first; publish != NULL; publish = publish->next)
+        if (publish->model->failed.head != NULL)
+            return true;
+    return false;
+}
+
+bool board_is_lost(const struct board *board)
+{
+    for (const struct publish *publish = board->first; publish != NULL; publish = publish->next)
+        if (publish->is_lost)
+            return true;
+    return false;
+}
+
+void board_set_state(const struct board *board) /* B1 */
+{
+    bool is_live = true;
+
+    for (const struct publish *publish = board->first; publish != NULL; publish = publish->next)
+        is_live = is_live && publish->is_live;
+    table_writer_set_state(board->table, is_live ? TABLE_LIVE : TABLE_DISCONNECTED);
+}
+
+void board_count(struct board *board)
+{
+    int64_t revision = INT64_MAX;
+    uint64_t dropped = 0, cluster = 0;
+
+    for (const struct publish *publish = board->first; publish != NULL; publish = publish->next) {
+        dropped += publish->model->unreadable;
+        cluster = publish->cluster != 0 ? publish->cluster : cluster;
+        if (publish->revision < revision)
+            revision = publish->revision;
+    }
+    if (dropped != board->dropped)
+        table_writer_set_dropped(board->table, dropped);
+    board->dropped = dropped;
+    if (board->first != NULL && !board_is_waiting(board))
+        table_writer_set_revision(board->table, cluster, revision);
+}
+
+/* ---- settling ---------------------------------------------------------- */
+
+/* A service that could not be written is in the model, so it stays (P2); so
+ * does what is of a zone whose first list is not complete. */
+static int keep_modelled(const char *name, size_t length, void *arg)
+{
+    const struct board *board = arg;
+    const struct publish *owner = board_owner(board, name, length);
+    const struct model_service *service;
+
+    if (owner == NULL)
+        return board->is_unsettled; /* B4 */
+    service = owner->is_complete ? model_find(owner->model, name, length) : NULL;
+    return !owner->is_complete || (service != NULL && service->readable > 0);
+}
+
+static void sweep(struct board *board)
+{
+    int swept = table_writer_sweep(board->table, keep_modelled, board);
+
+    if (swept < 0)
+        log_line(LOG_LEVEL_ERROR, "table: what etcd no longer has can't be taken out: %s",
+                 strerror(-swept));
+    else if (swept > 0)
+        log_line(LOG_LEVEL_INFO, "table: %d services taken out that etcd no longer has", swept);
+}
+
+/* Returns whether it is so now. */
+static bool zones_set(struct board *board)
+{
+    const char *domains[TABLE_MAX_ZONES] = { NULL };
+    size_t count = 0;
+    int rc;
+
+    for (const struct publish *publish = board->first; publish != NULL && count < TABLE_MAX_ZONES;
+         publish = publish->next)
+        domains[count++] = publish->zone->domain;
+    rc = table_writer_set_zones(board->table, domains, count);
+    if (rc > 0)
+        log_line(LOG_LEVEL_INFO, "table: answers for %zu zone%s now", count, count == 1 ? "" : "s");
+    else if (rc < 0 && !board->is_failing)
+        log_line(LOG_LEVEL_ERROR,
+                 "table: can't be made for other zones: %s (it goes on with those it has; tried "
+                 "again each second)",
+                 strerror(-rc));
+    board->is_failing = rc < 0;
+    return rc >= 0;
+}
+
+static bool show(const struct board *board) /* P1 */
+{
+    struct table_writer_stats stats;
+    int rc;
+
+    if (table_writer_is_published(board->table))
+        return true;
+    rc = table_writer_publish(board->table);
+    if (rc < 0) {
+        log_line(LOG_LEVEL_ERROR, "table: can't be published: %s (tried again each second)",
+                 strerror(-rc));
+        return false;
+    }
+    table_writer_stats(board->table, &stats);
+    log_line(LOG_LEVEL_INFO,
+             "table published: %" PRIu64 " services, %" PRIu64 " instances, %" PRIu64 " bytes",
+             stats.services, stats.instances, stats.file_bytes);
+    return true;
+}
+
+void board_settle(struct board *board)
+{
+    if (!board_is_complete(board))
+        return;
+    board->is_unsettled = board_is_waiting(board) || !zones_set(board);
+    sweep(board);
+    if (!board->is_unsettled)
+        board->is_unsettled = !show(board);
+}
