@@ -17,7 +17,7 @@
 
 static struct arguments arguments;
 static struct config config;
-static char *argv[32];
+static char *argv[64];
 static int argc;
 
 /* words: separated by spaces.  argv is writable, as main's is.  What they mean
