@@ -223,6 +223,7 @@ static int descriptors(void)
     DIR *dir = opendir("/proc/self/fd");
     int count = 0;
 
+    cr_assert_not_null(dir);
     while (readdir(dir))
         count++;
     closedir(dir);
