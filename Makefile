@@ -42,6 +42,7 @@ UNIT_TESTS = $(addprefix tests/unit/test_, \
 	conf.c \
 	config.c \
 	first.c \
+	follow.c \
 	full.c \
 	hosts.c \
 	instance.c \

@@ -18,7 +18,6 @@
 #include "internal.h"
 #include "watch.h"
 
-#define AUDIT_NS  (360 * S) /* jittered: each 3 to 6 minutes */
 #define STABLE_NS (5 * S)   /* what ends earlier counts as a failure */
 #define IDLE_MS   5000
 
@@ -85,7 +84,7 @@ void follow_live(struct libsd_watch *watch)
     if (watch->timer.due_ns && watch->timer.fire == audit)
         return; /* reconnects must not put the audit off for ever */
     watch->timer.fire = audit;
-    timer_start(&watch->sd->loop, &watch->timer, jitter(AUDIT_NS));
+    timer_start(&watch->sd->loop, &watch->timer, jitter(watch->sd->audit_ns));
 }
 
 /* Hands a page to the queue; takes records and text over. */

@@ -20,6 +20,7 @@
 /* Below the 2 seconds that libsd_close() promises. */
 #define CLOSE_MS   1700
 #define PAGE_LIMIT 5000
+#define AUDIT_NS   (360 * S)  /* jittered: each 3 to 6 minutes */
 #define FLUSH_NS   (100 * MS) /* until another try to start the dispatcher */
 
 /* What fails for want of memory is tried again by the next handle. */
@@ -108,6 +109,7 @@ int libsd_open(libsd **handle, const libsd_options *options)
     sd->pid = process_id();
     sd->serial = atomic_fetch_add(&serials, 1) + 1;
     sd->page_limit = PAGE_LIMIT;
+    sd->audit_ns = AUDIT_NS;
     sd->close_task.run = close_task;
     requests_init(&sd->requests);
     pthread_mutex_init(&sd->detail_mutex, NULL);

@@ -66,6 +66,7 @@ struct libsd {
     void *registry;      /* registrations by key; see tsearch(3) */
     void *services;      /* struct service_watch by prefix */
     unsigned page_limit; /* keys per page of a list */
+    int64_t audit_ns;    /* between lists of a LIBSD_WATCH_LIST; jittered to half of it */
 
     struct catalogs catalogs; /* has a lock, and parts without one, of its own */
 
