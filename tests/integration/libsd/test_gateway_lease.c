@@ -284,7 +284,8 @@ Test(gateway_lease, transaction_of_many_with_an_answer_for_one)
 static bool never_stands(struct exchange *exchange)
 {
     if (asks(exchange, "/kv/txn"))
-        return answer_ok(exchange, "{" H ",\"succeeded\":true}");
+        return answer_ok(exchange,
+                         "{" H ",\"succeeded\":true,\"responses\":[{\"response_put\":{}}]}");
     if (!asks(exchange, "/watch"))
         return false;
     while (stream_read(exchange)) {
