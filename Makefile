@@ -39,6 +39,7 @@ CONF = libsd/conf.c # libc only, and linked to whoever reads the file
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
 UNIT_TESTS = $(addprefix tests/unit/test_, \
 	arguments.c \
+	board.c \
 	conf.c \
 	config.c \
 	first.c \
@@ -125,7 +126,7 @@ SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh bi
 	poll-loop.sh watcher/config.sh watcher/daemon.sh demo.sh)
 EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
-FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf instance lines message module name stream table zone)
+FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf config instance lines message module name stream table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
 FUZZ_SECONDS = 60
 

@@ -41,17 +41,23 @@ struct retired {
     int64_t since;
 };
 
+/* The zones as each file of this writer says them. */
+struct zones {
+    char names[TABLE_ZONES_BYTES]; /* as in the header */
+    uint64_t tails[TABLE_MAX_ZONES];
+    size_t bytes; /* of the names in use */
+    uint32_t count;
+};
+
 struct table_writer {
     char *path;
     int lock;
     struct store store;
     struct encoder encoder;
     struct retired *retired;
-    struct table_file displaced;   /* adopted file of other zones, still serving */
-    char zones[TABLE_ZONES_BYTES]; /* as in the header */
-    uint64_t tails[TABLE_MAX_ZONES];
-    size_t zones_bytes; /* of them in use */
-    uint32_t zone_count, max_stale_s;
+    struct table_file displaced; /* adopted file of other zones, still serving */
+    struct zones zones;
+    uint32_t max_stale_s;
     uint64_t max_bytes;
     bool is_published;
     uint64_t changes, files_made;
@@ -121,13 +127,13 @@ static void beat(const struct table_writer *writer)
 static void header_fill(const struct table_writer *writer, struct store *store)
 {
     table_word *words = store->file.words;
-    const char *zones = writer->zones;
+    const char *zones = writer->zones.names;
 
-    for (size_t i = 0; i < writer->zones_bytes; i += sizeof *words) /* the rest is zero */
+    for (size_t i = 0; i < writer->zones.bytes; i += sizeof *words) /* the rest is zero */
         word_put(words + (TABLE_ZONES_AT + i) / sizeof *words, table_load8(zones + i));
-    for (uint32_t i = 0; i < writer->zone_count; i++)
-        word_put(words + TABLE_H_TAILS + i, writer->tails[i]);
-    word_put(words + TABLE_H_ZONES, writer->zone_count);
+    for (uint32_t i = 0; i < writer->zones.count; i++)
+        word_put(words + TABLE_H_TAILS + i, writer->zones.tails[i]);
+    word_put(words + TABLE_H_ZONES, writer->zones.count);
     word_put(words + TABLE_H_MAX_STALE, writer->max_stale_s);
     word_put(words + TABLE_H_WRITER, (uint64_t)getpid());
 }
@@ -144,41 +150,41 @@ static void header_inherit(const struct table_writer *writer, struct store *stor
         word_put(store->file.words + inherited[i], word_get(header(writer, inherited[i])));
 }
 
-static int zones_set(struct table_writer *writer, const char *const *domains, size_t count)
+static int zones_set(struct zones *zones, const char *const *domains, size_t count)
 {
     size_t at = 0;
 
     if (count == 0 || count > TABLE_MAX_ZONES)
         return -EINVAL;
-    memset(writer->zones, 0, sizeof writer->zones);
+    memset(zones->names, 0, sizeof zones->names);
     for (size_t i = 0; i < count; i++) {
         const char *domain = domains[i];
         size_t length = strlen(domain);
         struct table_name folded;
 
         if (length == 0 || length > TABLE_MAX_NAME || domain[0] == '.' ||
-            domain[length - 1] == '.' || at + 1 + length > sizeof writer->zones)
+            domain[length - 1] == '.' || at + 1 + length > sizeof zones->names)
             return -EINVAL;
         table_name_set(&folded, domain, (uint32_t)length);
         if (memcmp(folded.words, domain, length) != 0)
             return -EINVAL;
-        writer->zones[at] = (char)length;
-        memcpy(writer->zones + at + 1, domain, length);
+        zones->names[at] = (char)length;
+        memcpy(zones->names + at + 1, domain, length);
         at += 1 + length;
-        writer->tails[i] = length >= 8 ? table_load8(domain + length - 8) : 0;
+        zones->tails[i] = length >= 8 ? table_load8(domain + length - 8) : 0;
     }
-    writer->zone_count = (uint32_t)count;
-    writer->zones_bytes = at;
+    zones->count = (uint32_t)count;
+    zones->bytes = at;
     return 0;
 }
 
 static bool zones_are(const struct table_writer *writer)
 {
-    return word_get(header(writer, TABLE_H_ZONES)) == writer->zone_count &&
+    return word_get(header(writer, TABLE_H_ZONES)) == writer->zones.count &&
            memcmp(store_plain(writer->store.file.words) + TABLE_ZONES_AT / sizeof(table_word),
-                  writer->zones, sizeof writer->zones) == 0 &&
-           memcmp(store_plain(writer->store.file.words) + TABLE_H_TAILS, writer->tails,
-                  writer->zone_count * sizeof *writer->tails) == 0;
+                  writer->zones.names, sizeof writer->zones.names) == 0 &&
+           memcmp(store_plain(writer->store.file.words) + TABLE_H_TAILS, writer->zones.tails,
+                  writer->zones.count * sizeof *writer->zones.tails) == 0;
 }
 
 /* ---- files ------------------------------------------------------------- */
@@ -368,7 +374,7 @@ int table_writer_open(struct table_writer **result, const struct table_writer_op
     writer->path = strdup(options->path);
     if (writer->path == NULL)
         goto out;
-    rc = zones_set(writer, options->domains, options->domain_count);
+    rc = zones_set(&writer->zones, options->domains, options->domain_count);
     if (rc < 0)
         goto out;
     rc = writer->lock = lock_take(writer->path, &holder);
@@ -482,24 +488,16 @@ int table_writer_publish(struct table_writer *writer)
 
 int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count)
 {
-    struct table_writer *before = malloc(sizeof *before);
-    int rc;
+    struct zones before = writer->zones;
+    int rc = zones_set(&writer->zones, domains, count);
 
-    if (before == NULL)
-        return -ENOMEM;
-    *before = *writer;
-    rc = zones_set(writer, domains, count);
-    if (rc == 0 && (writer->zone_count != before->zone_count ||
-                    memcmp(writer->zones, before->zones, sizeof writer->zones) != 0)) {
+    if (rc == 0 && (writer->zones.count != before.count ||
+                    memcmp(writer->zones.names, before.names, sizeof before.names) != 0)) {
         rc = replace_file(writer, 0);
         rc = rc < 0 ? rc : 1;
     }
-    if (rc < 0) {
-        memcpy(writer->zones, before->zones, sizeof writer->zones);
-        writer->zones_bytes = before->zones_bytes;
-        writer->zone_count = before->zone_count;
-    }
-    free(before);
+    if (rc < 0)
+        writer->zones = before;
     return rc;
 }
 

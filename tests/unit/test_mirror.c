@@ -493,6 +493,91 @@ Test(mirror, max_answers_decides_alone)
     cr_expect_eq(shown("user.service.etcd")->limit_any, 3);
 }
 
+Test(mirror, weights_may_be_ignored)
+{
+    start_with_user();
+    put("/service/user/i2", "{\"addr\":\"10.0.0.2:80\",\"weight\":7}");
+    commit(11);
+    cr_expect_eq(shown("user.service.etcd")->instances[1].weight, 7);
+    says.weights = 0;
+    mirror_rebalance(&mirror);
+    cr_expect_eq(shown("user.service.etcd")->instances[1].weight, 0);
+}
+
+Test(mirror, service_may_say_otherwise_than_its_zone)
+{
+    static char name[] = "user.service.etcd";
+    static struct config_section section = { .name = name };
+    static const struct config services = { .services = &section, .service_count = 1 };
+
+    section.says = (struct settings){ .max_answers = 2, .max_instances = 1, .weights = 1 };
+    publish.services = &services;
+    start_with_user();
+    put("/service/user/i2", "10.0.0.2:80");
+    put("/service/order/i1", "10.0.0.3:80");
+    put("/service/order/i2", "10.0.0.4:80");
+    commit(11);
+    cr_expect_eq(shown("user.service.etcd")->limit4, 2);
+    cr_expect_eq(shown_count("user.service.etcd"), 1, "max-instances: stays as it was");
+    cr_expect_eq(shown_count("order.service.etcd"), 2);
+    cr_expect_eq(publish.refused, 1);
+}
+
+Test(mirror, address_outside_of_the_networks_is_dropped_counted_and_told)
+{
+    static struct networks allow;
+    char why[100];
+
+    cr_assert_eq(networks_parse(&allow, "10.0.0.0/24", why, sizeof why), 0);
+    zone.allow = &allow;
+    start_with_user();
+    put("/service/user/i2", "10.0.1.1:80");
+    put("/service/user/i3", "[::ffff:10.0.0.9]:80");
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 2);
+    cr_expect_eq(paper.dropped, 1);
+    cr_expect_eq(mirror.outside, 1);
+    cr_expect_not_null(strstr(logged(), "10.0.1.1 is in none of the networks"));
+    put("/service/user/i2", "10.0.0.2:80");
+    commit(12);
+    cr_expect_eq(shown_count("user.service.etcd"), 3);
+    cr_expect_eq(paper.dropped, 0);
+    networks_free(&allow);
+}
+
+Test(mirror, value_that_is_too_large_leaves_the_instance_as_it_was)
+{
+    zone.max_value_bytes = 12;
+    start_with_user();
+    put("/service/user/i1", "http://10.9.9.9:80");
+    put("/service/user/i2", "http://10.9.9.9:80");
+    put("/service/user/i3", "10.11.0.1:80");
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 2);
+    cr_expect_eq(shown("user.service.etcd")->instances[0].address[1], 0);
+    cr_expect_eq(mirror.oversized, 2);
+    const char *text = logged();
+    cr_expect_not_null(strstr(text, "\"/service/user/i1\": its value has 18 bytes"));
+    cr_expect_not_null(strstr(text, "\"/service/user/i2\": not in the table: the value is larger"));
+    list_begin();
+    put("/service/user/i1", "http://10.9.9.9:80");
+    list_end(12);
+    cr_expect_eq(shown_count("user.service.etcd"), 1, "a list does not take it out");
+}
+
+Test(mirror, full_table_is_told_with_the_key_that_limits_it)
+{
+    start_with_user();
+    strcpy(paper.failing, "order.service.etcd");
+    paper.error = -EFBIG;
+    put("/service/order/i1", "10.0.0.3:80");
+    commit(11);
+    cr_expect_not_null(strstr(logged(), "as large as max-table-size allows"));
+    paper.error = 0;
+    mirror_tick(&mirror);
+    cr_expect_eq(shown_count("order.service.etcd"), 1);
+}
+
 Test(mirror, key_outside_the_prefix_is_nothing)
 {
     start_with_user();

@@ -322,6 +322,69 @@ Test(table, other_zones_make_a_new_file_and_the_old_one_serves_until_then)
     cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "miss");
 }
 
+Test(table, zones_change_at_run_time_in_a_new_file_of_the_same_services)
+{
+    static const char *const before[] = { "service.etcd" };
+    static const char *const after[] = { "svc.example", "service.etcd" };
+    static struct table_source source;
+    struct table_view view;
+
+    table_put(&f, "u.service.etcd", "a=10.0.0.1");
+    table_put(&f, "x.svc.example", "a=10.0.0.7");
+    table_writer_publish(f.writer);
+    source.path = f.path;
+    cr_assert(table_source_view(&source, &view));
+    cr_expect_eq(table_writer_set_zones(f.writer, before, 1), 0, "they are the same");
+    cr_expect(table_view_holds(&view));
+    cr_expect_str_eq(table_ask(&view, "x.svc.example"), "foreign");
+    cr_expect_eq(table_writer_set_zones(f.writer, after, 2), 1);
+    cr_expect_not(table_view_holds(&view));
+    cr_assert(table_source_view(&source, &view));
+    cr_expect_str_eq(table_ask(&view, "x.svc.example"), "10.0.0.7");
+    cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "10.0.0.1");
+    cr_expect_eq(table_writer_set_zones(f.writer, before, 1), 1);
+    cr_assert(table_source_view(&source, &view));
+    cr_expect_str_eq(table_ask(&view, "x.svc.example"), "foreign");
+}
+
+Test(table, zones_that_are_none_change_nothing)
+{
+    static const char *const wrong[] = { "svc.example", "Service.etcd" };
+
+    table_put(&f, "u.service.etcd", "a=10.0.0.1");
+    table_writer_publish(f.writer);
+    cr_expect_eq(table_writer_set_zones(f.writer, wrong, 2), -EINVAL);
+    cr_expect_eq(table_writer_set_zones(f.writer, wrong, 0), -EINVAL);
+    table_put(&f, "x.svc.example", "a=10.0.0.7");
+    cr_assert_eq(unlink(f.path), 0);
+    cr_assert_eq(table_writer_heartbeat(f.writer), 1, "a new file has the zones, too");
+    cr_expect_str_eq(ask("u.service.etcd"), "10.0.0.1");
+    cr_expect_str_eq(ask("x.svc.example"), "foreign");
+}
+
+Test(table, file_grows_up_to_its_limit_and_keeps_what_it_has)
+{
+    struct table_writer_stats stats;
+    char name[40];
+    int rc = 1, count = 0;
+
+    table_writer_publish(f.writer);
+    table_writer_set_limits(f.writer, 0, 200000);
+    for (; rc == 1 && count < 20000; count++) {
+        snprintf(name, sizeof name, "s%05d.service.etcd", count);
+        rc = table_put(&f, name, "a=10.1.2.3:80");
+    }
+    cr_assert_eq(rc, -EFBIG);
+    cr_expect_gt(count, 500);
+    table_writer_stats(f.writer, &stats);
+    cr_expect_leq(stats.file_bytes, 200000);
+    cr_expect_str_eq(ask("s00000.service.etcd"), "10.1.2.3");
+    cr_expect_str_eq(ask(name), "miss");
+    table_writer_set_limits(f.writer, 0, 0);
+    cr_expect_eq(table_put(&f, name, "a=10.1.2.3:80"), 1);
+    cr_expect_str_eq(ask(name), "10.1.2.3");
+}
+
 Test(table, rule_7_a_second_writer_is_told_who_has_it)
 {
     static const char *const domains[] = { "service.etcd" };
