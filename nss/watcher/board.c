@@ -98,8 +98,7 @@ void board_count(struct board *board)
 
 /* ---- settling ---------------------------------------------------------- */
 
-/* A service that could not be written is in the model, so it stays (P2); so
- * does what is of a zone whose first list is not complete. */
+/* A service that could not be written is in the model, so it stays (P2). */
 static int keep_modelled(const char *name, size_t length, void *arg)
 {
     const struct board *board = arg;
@@ -108,8 +107,8 @@ static int keep_modelled(const char *name, size_t length, void *arg)
 
     if (owner == NULL)
         return board->is_unsettled; /* B4 */
-    service = owner->is_complete ? model_find(owner->model, name, length) : NULL;
-    return !owner->is_complete || (service != NULL && service->readable > 0);
+    service = model_find(owner->model, name, length);
+    return service != NULL && service->readable > 0;
 }
 
 static void sweep(struct board *board)

@@ -128,6 +128,9 @@ Test(board, B1_table_is_live_if_all_zones_are)
     cr_expect_eq(paper.state, TABLE_DISCONNECTED);
     tell(inner, LIBSD_EVENT_CONNECTED, 0, NULL);
     cr_expect_eq(paper.state, TABLE_LIVE);
+    tell(outer, LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    tell(inner, LIBSD_EVENT_CONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
 }
 
 Test(board, B2_name_is_of_the_zone_with_the_longest_domain)
