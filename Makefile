@@ -15,6 +15,7 @@ exec_prefix = $(prefix)
 multiarch = $(eval multiarch := $(shell $(CC) -print-multiarch 2>/dev/null))$(multiarch)
 libdir = $(exec_prefix)/lib$(addprefix /,$(multiarch))
 includedir = $(prefix)/include
+bindir = $(exec_prefix)/bin
 sbindir = $(exec_prefix)/sbin
 
 # ---- sources --------------------------------------------------------------
@@ -34,12 +35,16 @@ WATCHER = $(addprefix nss/watcher/,main.c arguments.c board.c config.c endpoints
 	memory.c mirror.c model.c model_index.c networks.c publish.c reload.c watcher.c zone.c)
 CONF = libsd/conf.c # libc only, and linked to whoever reads the file
 
+CLI = $(addprefix libsd/cli/,main.c arguments.c connect.c list.c out.c program.c register.c \
+	resolve.c say.c status.c table.c watch.c)
+
 # One program per file and line; what several of them need is in TEST_SUPPORT.
 # TSAN_TESTS are those of the tests in which threads matter most; Criterion
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
 UNIT_TESTS = $(addprefix tests/unit/test_, \
 	arguments.c \
 	board.c \
+	cli.c \
 	conf.c \
 	config.c \
 	first.c \
@@ -123,7 +128,7 @@ TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh abi.sh link.sh parity.sh \
-	poll-loop.sh watcher/config.sh watcher/daemon.sh demo.sh)
+	poll-loop.sh watcher/config.sh watcher/daemon.sh cli/reading.sh cli/register.sh demo.sh)
 EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
 FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf config instance lines message module name stream table zone)
@@ -171,7 +176,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 .SECONDARY:
 .PHONY: abi all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
-	$(B)/etcdsd-watcher
+	$(B)/etcdsd-watcher $(B)/etcdsd
 
 # One segment for code and constants: every process maps it, and is spared two
 # mappings and the padding between them.
@@ -199,9 +204,13 @@ $(B)/libsd.pc: libsd/libsd.pc.in force
 		-e "s|@version@|$$(sed -n 's/#define LIBSD_VERSION "\(.*\)"/\1/p' libsd/libsd.h)|" \
 		$< >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
-# In build/ the watcher finds libsd.so.1 beside itself; the one that is
-# installed holds no path.
-$(B)/etcdsd-watcher: RPATH = -Wl,-rpath,'$$ORIGIN'
+# In build/ the programs find libsd.so.1 beside themselves; those that are
+# installed hold no path.
+$(B)/etcdsd-watcher $(B)/etcdsd: RPATH = -Wl,-rpath,'$$ORIGIN'
+$(B)/etcdsd $(B)/install/etcdsd: $(call objects,$(CLI) $(CONF) $(TABLE_READER),obj) $(B)/libsd.so.1
+	@mkdir -p $(@D)
+	$(CC) $(LINK) -pie $(RPATH) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
 $(B)/etcdsd-watcher $(B)/install/etcdsd-watcher: $(call objects,$(WATCHER) $(CONF),obj) $(B)/obj/table.a \
 		$(B)/libsd.so.1
 	@mkdir -p $(@D)
@@ -237,7 +246,7 @@ $(B)/$(1)/%.o: %.c $(B)/flags
 
 $(B)/$(1)/table.a: $$(call objects,$(TABLE_READER) $(TABLE_WRITER),$(1))
 $(B)/$(1)/internal.a: $$(call objects,$(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) \
-	$(filter-out %/main.c,$(WATCHER)),$(1))
+	$(filter-out %/main.c,$(WATCHER) $(CLI)),$(1))
 $(B)/$(1)/support.a: $$(call objects,$(TEST_SUPPORT),$(1))
 $(B)/$(1)/fuzz.a: $$(call objects,$(FUZZ_SUPPORT),$(1))
 $(B)/$(1)/%.a: Makefile
@@ -286,7 +295,7 @@ endif
 
 # ---- what one types -------------------------------------------------------
 
-SOURCES = $(sort $(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) $(WATCHER))
+SOURCES = $(sort $(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) $(WATCHER) $(CLI))
 TESTS = $(call programs,$(UNIT_TESTS),obj) $(call programs,$(UNIT_TESTS),asan) \
 	$(call programs,$(FUZZ_TARGETS),asan) $(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS)
 SANITIZED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),asan) $(call programs,$(TSAN_TESTS),tsan)
@@ -330,16 +339,18 @@ lint: $(call objects,$(SOURCES) $(EXAMPLES),analyze) ## formatting, clang-tidy, 
 	@tests/lint
 
 INSTALLED = $(addprefix $(DESTDIR),$(libdir)/libnss_etcdsd.so.2 $(libdir)/libsd.so.1 $(libdir)/libsd.so \
-	$(libdir)/libsd.a $(libdir)/pkgconfig/libsd.pc $(HEADERS:libsd/%=$(includedir)/%) $(sbindir)/etcdsd-watcher)
+	$(libdir)/libsd.a $(libdir)/pkgconfig/libsd.pc $(HEADERS:libsd/%=$(includedir)/%) $(sbindir)/etcdsd-watcher \
+	$(bindir)/etcdsd)
 LDCONFIG = $(if $(DESTDIR),,-ldconfig)
 
-install: all $(B)/install/etcdsd-watcher ## install below $(DESTDIR)$(prefix)
+install: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd ## install below $(DESTDIR)$(prefix)
 	$(INSTALL) -d $(sort $(dir $(INSTALLED)))
 	$(INSTALL) -m 644 $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.a $(DESTDIR)$(libdir)
 	ln -sf libsd.so.1 $(DESTDIR)$(libdir)/libsd.so
 	$(INSTALL) -m 644 $(B)/libsd.pc $(DESTDIR)$(libdir)/pkgconfig
 	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(includedir)
 	$(INSTALL) -m 755 $(B)/install/etcdsd-watcher $(DESTDIR)$(sbindir)
+	$(INSTALL) -m 755 $(B)/install/etcdsd $(DESTDIR)$(bindir)
 	$(LDCONFIG)
 
 uninstall: ## remove what install put there

@@ -14,11 +14,11 @@ installed() {
     lib=$(dirname "$(find "$tree" -name libnss_etcdsd.so.2)")
     export PKG_CONFIG_PATH=$lib/pkgconfig
     [ -e "$lib/libsd.so.1" ] && [ -e "$lib/libsd.so" ] && [ -e "$lib/libsd.a" ] &&
-        [ -x "$tree/usr/sbin/etcdsd-watcher" ] && [ -e "$tree/usr/include/libsd.h" ]
+        [ -x "$tree/usr/sbin/etcdsd-watcher" ] && [ -x "$tree/usr/bin/etcdsd" ] && [ -e "$tree/usr/include/libsd.h" ]
 }
 
 no_path_inside() {
-    ! readelf -d "$tree/usr/sbin/etcdsd-watcher" "${PKG_CONFIG_PATH%/*}"/*.so.* |
+    ! readelf -d "$tree/usr/sbin/etcdsd-watcher" "$tree/usr/bin/etcdsd" "${PKG_CONFIG_PATH%/*}"/*.so.* |
         grep -E 'RPATH|RUNPATH' &&
         LD_LIBRARY_PATH=${PKG_CONFIG_PATH%/*} "$tree/usr/sbin/etcdsd-watcher" --version >/dev/null
 }
