@@ -676,7 +676,8 @@ typedef struct libsd_watch libsd_watch;
 
 enum libsd_watch_flags {
     LIBSD_WATCH_PREFIX = 1, /* all keys that begin with key */
-    LIBSD_WATCH_LIST = 2    /* follow: list first, list again when needed */
+    LIBSD_WATCH_LIST = 2,   /* follow: list first, list again when needed */
+    LIBSD_WATCH_PREV_KV = 4 /* PUT, DELETE: with what the key was before */
 };
 
 enum libsd_event_type {
@@ -698,6 +699,9 @@ typedef struct libsd_event {
     int64_t revision;    /* PUT, DELETE: of the change; LIST_END, COMMIT: up to */
     const char *detail;  /* DISCONNECTED, ENDED: one line; else NULL */
     uint64_t cluster_id; /* the store's, once known; PUT, DELETE: 0 */
+    /* PUT, DELETE with LIBSD_WATCH_PREV_KV: the key before the change; NULL if
+     * there was none, in lists, and where etcd has compacted it. */
+    const libsd_kv *prev_kv;
 } libsd_event;
 
 /* Told of each event, in the order of revisions. */

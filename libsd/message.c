@@ -243,7 +243,7 @@ int keepalive_read(struct buffer *text, struct answer *answer, struct failure *f
     return read_whole(text, answer, failure, read_result);
 }
 
-static void read_event(struct json *json, struct record *record)
+static void read_event(struct json *json, struct record *record, libsd_kv *previous)
 {
     libsd_slice name;
     libsd_slice type;
@@ -253,6 +253,8 @@ static void read_event(struct json *json, struct record *record)
     while (json_member(json, &name)) {
         if (slice_is(name, "kv")) {
             message_kv(json, &record->kv);
+        } else if (slice_is(name, "prev_kv")) {
+            message_kv(json, previous);
         } else if (slice_is(name, "type")) {
             type = json_string(json);
             if (slice_is(type, "DELETE"))
@@ -265,19 +267,27 @@ static void read_event(struct json *json, struct record *record)
     }
     if (!json_failed(json) && record->kv.key.size == 0)
         json_fail(json, "event without key");
+    if (previous->key.size && slice_compare(previous->key, record->kv.key) != 0)
+        json_fail(json, "another key's prev_kv");
 }
 
 static void read_events(struct json *json, struct records *records)
 {
     json_array(json);
     while (json_element(json)) {
-        struct record *record = records_add(records);
+        struct record event = { 0 };
+        struct record previous = { .type = RECORD_PREVIOUS };
+        struct record *record = NULL;
 
+        read_event(json, &event, &previous.kv);
+        if (previous.kv.key.size && (record = records_add(records)))
+            *record = previous;
+        if ((record || !previous.kv.key.size) && (record = records_add(records)))
+            *record = event;
         if (!record) {
             json_fail(json, message_no_memory);
             return;
         }
-        read_event(json, record);
     }
 }
 

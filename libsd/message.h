@@ -22,9 +22,12 @@
  * kv.value, and whose cluster id is in kv.lease. */
 struct record {
     libsd_kv kv;
-    int type;
+    int type; /* enum libsd_event_type, or RECORD_PREVIOUS */
     int error;
 };
+
+/* What the key of the event right behind it was before. */
+#define RECORD_PREVIOUS (-1)
 
 struct records {
     struct record *list;

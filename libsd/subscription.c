@@ -116,6 +116,8 @@ void stream_create(struct libsd *sd, struct subscription *subscription)
     message_key(out, subscription->key, subscription->prefix);
     if (subscription->next)
         buffer_format(out, ",\"start_revision\":\"%lld\"", (long long)subscription->next);
+    if (subscription->previous)
+        buffer_text(out, ",\"prev_kv\":true");
     buffer_format(out, ",\"fragment\":true,\"progress_notify\":true,\"watch_id\":\"%zu\"}}\n",
                   slot);
 }
@@ -272,11 +274,19 @@ static void created(struct libsd *sd, struct watch_message *message)
 /* Drops what was delivered before and moves the resume point. */
 static void advance(struct subscription *subscription, struct records *records, bool fragment)
 {
+    struct record before = { 0 };
     size_t kept = 0;
 
     for (size_t i = 0; i < records->count; i++) {
         const struct record *record = &records->list[i];
+        struct record its = before;
 
+        before = (struct record){ 0 };
+        if (record->type == RECORD_PREVIOUS) {
+            if (subscription->previous)
+                before = *record;
+            continue;
+        }
         if (record->kv.mod_revision < subscription->next)
             continue;
         if (record->kv.mod_revision > subscription->next) {
@@ -286,6 +296,8 @@ static void advance(struct subscription *subscription, struct records *records, 
         if (++subscription->seen <= subscription->delivered)
             continue;
         subscription->delivered = subscription->seen;
+        if (its.type == RECORD_PREVIOUS)
+            records->list[kept++] = its;
         records->list[kept++] = *record;
     }
     /* A message of nothing but old events says nothing about newer ones. */

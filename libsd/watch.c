@@ -15,6 +15,7 @@
 static void watch_deliver(struct owner *owner, const struct record *record)
 {
     struct libsd_watch *watch = container_of(owner, struct libsd_watch, owner);
+    const libsd_kv *previous = watch->previous;
     bool has_key = record->type == LIBSD_EVENT_PUT || record->type == LIBSD_EVENT_DELETE;
     const libsd_event event = {
         .type = record->type,
@@ -23,8 +24,13 @@ static void watch_deliver(struct owner *owner, const struct record *record)
         .revision = record->kv.mod_revision,
         .detail = has_key ? NULL : record->kv.value.data,
         .cluster_id = has_key ? 0 : (uint64_t)record->kv.lease,
+        .prev_kv = previous,
     };
 
+    /* The item, and what it points to, stays until the last one is delivered. */
+    watch->previous = record->type == RECORD_PREVIOUS ? &record->kv : NULL;
+    if (record->type == RECORD_PREVIOUS)
+        return;
     watch->callback(&event, watch->arg);
 }
 
@@ -253,7 +259,7 @@ struct libsd_watch *watch_open_direct(libsd *sd, libsd_slice prefix,
 int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revision,
                      libsd_watch_callback *callback, void *arg, libsd_watch **watch)
 {
-    const int known = LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST;
+    const int known = LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST | LIBSD_WATCH_PREV_KV;
     struct libsd_watch *made;
     int rc = handle_check(sd);
 
@@ -269,6 +275,7 @@ int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revisi
     made->callback = callback;
     made->arg = arg;
     made->subscription.prefix = flags & LIBSD_WATCH_PREFIX;
+    made->subscription.previous = flags & LIBSD_WATCH_PREV_KV;
     made->subscription.next = start_revision;
     /* Before the start: a callback may want to close its watch. */
     *watch = made;

@@ -16,6 +16,7 @@ struct libsd_watch {
     size_t key_size;
     int flags;
     libsd_watch_callback *callback;
+    const libsd_kv *previous; /* of the record that is delivered next */
     void *arg;
     /* For the library's own watches: told at once, on the I/O thread, instead
      * of the callback. */

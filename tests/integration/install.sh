@@ -26,7 +26,7 @@ no_path_inside() {
 # The first ```c block of README.md.
 readme_program() {
     # shellcheck disable=SC2016 # backquotes are text
-    sed -n '/^```c$/,/^```$/{ /^```/d; p }' "$top/README.md" >"$work/service.c"
+    sed -n '/^```c$/,/^```$/{ /^```c$/d; /^```$/q; p }' "$top/README.md" >"$work/service.c"
     read -ra libs < <(pkg-config --cflags --libs libsd)
     [ -s "$work/service.c" ] &&
         "${cc[@]}" -std=gnu17 "${warn[@]}" "$work/service.c" -o "$work/service" "${libs[@]}"
@@ -34,7 +34,7 @@ readme_program() {
 
 readme_shows_the_example() {
     # shellcheck disable=SC2016
-    sed -n '/^```c$/,/^```$/{ /^```/d; p }' "$top/README.md" |
+    sed -n '/^```c$/,/^```$/{ /^```c$/d; /^```$/q; p }' "$top/README.md" |
         diff - <(sed '1,/^ \*\/$/d' "$top/tests/examples/user-service.c")
 }
 

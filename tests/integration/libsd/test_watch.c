@@ -61,6 +61,51 @@ Test(watch, change_is_told_with_its_commit)
     cr_assert_not(notes.disordered);
 }
 
+static void take_previous(const libsd_event *event, void *arg)
+{
+    struct notes *list = arg;
+    char line[64] = "";
+
+    if (event->kv)
+        snprintf(line, sizeof line, "%.*s=%.*s ",
+                 event->prev_kv ? (int)event->prev_kv->key.size : 4,
+                 event->prev_kv ? (const char *)event->prev_kv->key.data : "none",
+                 event->prev_kv ? (int)event->prev_kv->value.size : 0,
+                 event->prev_kv ? (const char *)event->prev_kv->value.data : "");
+    pthread_mutex_lock(&list->mutex);
+    list->counts[event->type]++;
+    strncat(list->detail, line, sizeof list->detail - strlen(list->detail) - 1);
+    pthread_mutex_unlock(&list->mutex);
+}
+
+/* With events of before and after a reconnect, and beside a watch that does not
+ * ask for it. */
+Test(watch, what_a_key_was_before_is_told_if_wanted)
+{
+    libsd_watch *made;
+
+    watch_live("/w/", LIBSD_WATCH_PREFIX);
+    notes_forget(&notes);
+    static struct notes before;
+    notes_init(&before);
+    cr_assert_eq(libsd_watch_open(sd, libsd_str("/w/"), LIBSD_WATCH_PREFIX | LIBSD_WATCH_PREV_KV, 0,
+                                  take_previous, &before, &made),
+                 0);
+    UNTIL(notes_count(&before, LIBSD_EVENT_CONNECTED) == 1, 5);
+    put(sd, "/w/a", "1");
+    put(sd, "/w/b", "2");
+    put(sd, "/w/a", "3");
+    UNTIL(notes_count(&before, LIBSD_EVENT_PUT) == 3, 5);
+    etcd_kill(&etcd);
+    UNTIL(notes_count(&before, LIBSD_EVENT_DISCONNECTED) == 1, 10);
+    etcd_restart(&etcd);
+    UNTIL(libsd_delete(sd, libsd_str("/w/a"), 0) == 1, 10);
+    UNTIL(notes_count(&before, LIBSD_EVENT_DELETE) == 1, 20);
+    cr_expect_str_eq(before.detail, "none= none= /w/a=1 /w/a=3 ");
+    UNTIL(notes_say(&notes, "+/w/a=1 ; +/w/b=2 ; +/w/a=3 ; down up -/w/a ;"), 10);
+    libsd_watch_close(made);
+}
+
 Test(watch, single_key_is_not_a_prefix)
 {
     watch_live("/w", 0);
