@@ -143,15 +143,17 @@ static void end(void)
 /* Time passes for one of those who wait. */
 static void fire(unsigned number)
 {
-    struct timer *timer;
+    struct timer *timer = sd->loop.timers.first;
 
-    LIST_FOREACH(timer, &sd->loop.timers, link)
-    {
-        if (number-- == 0) {
-            timer_stop(timer);
-            timer->fire(timer);
-            return;
-        }
+    for (; timer && number; number--) {
+        struct timer *next = number & 1 && timer->child ? timer->child : timer->next;
+
+        if (next)
+            timer = next;
+    }
+    if (timer) {
+        timer_stop(timer);
+        timer->fire(timer);
     }
 }
 
