@@ -19,6 +19,7 @@ void board_add(struct board *board, struct publish *publish)
     *link = publish;
     publish->next = NULL;
     publish->board = board;
+    publish->is_named = !board->is_set;
 }
 
 void board_remove(struct board *board, struct publish *publish)
@@ -74,7 +75,7 @@ void board_set_state(const struct board *board) /* B1 */
     bool is_live = true;
 
     for (const struct publish *publish = board->first; publish != NULL; publish = publish->next)
-        is_live = is_live && publish->is_live;
+        is_live = is_live && (publish->is_live || !publish->is_named);
     table_writer_set_state(board->table, is_live ? TABLE_LIVE : TABLE_DISCONNECTED);
 }
 
@@ -141,7 +142,12 @@ static bool zones_set(struct board *board)
                  "again each second)",
                  strerror(-rc));
     board->is_failing = rc < 0;
-    return rc >= 0;
+    if (rc < 0)
+        return false;
+    board->is_set = true;
+    for (struct publish *publish = board->first; publish != NULL; publish = publish->next)
+        publish->is_named = true;
+    return true;
 }
 
 static bool show(const struct board *board) /* P1 */

@@ -6,7 +6,8 @@
  *     zone b -- model -- publish --+-- board -- table writer
  *
  * Rules:
- *  B1 The table is LIVE if all of its zones are.
+ *  B1 The table is LIVE if all zones are that its header names; a zone that
+ *     comes with a reload, and may never be listed, takes nothing from others.
  *  B2 A name is of the zone with the longest domain that it lies in; no other
  *     zone writes it or takes it out.
  *  B3 The header names a zone once all of the zone's first list is written, not
@@ -28,6 +29,7 @@ struct board {
     uint64_t dropped;      /* last given to the table */
     bool is_failing;       /* the zones of the header could not be set, which was logged */
     bool is_unsettled;     /* something failed: to be tried again */
+    bool is_set;           /* the header once named all zones; before, it names those at start */
 };
 
 /* Adds a zone, or takes it out; board_settle() then sees to the table. */

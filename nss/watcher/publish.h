@@ -35,6 +35,7 @@ struct publish {
 
     bool is_live;                /* connected, and what the model holds is etcd's */
     bool is_lost;                /* etcd is out of sight */
+    bool is_named;               /* the table's header names the zone */
     bool is_short;               /* services wait for room, which was logged at told_s */
     int64_t told_s;              /* monotonic */
     bool is_complete;            /* the model once held all of a list */

@@ -133,6 +133,20 @@ Test(board, B1_table_is_live_if_all_zones_are)
     cr_expect_eq(paper.state, TABLE_DISCONNECTED);
 }
 
+Test(board, B1_zone_that_came_later_counts_when_it_is_named)
+{
+    list(outer, 10, "/service/user/i1");
+    inner_comes();
+    tell(inner, LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    tell(outer, LIBSD_EVENT_CONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    list(inner, 12, "/inner/user/i1");
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    tell(inner, LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
+}
+
 Test(board, B2_name_is_of_the_zone_with_the_longest_domain)
 {
     inner_comes();

@@ -248,6 +248,15 @@ table_size() {
     reload "$read_again" && wait_until 15 answers i1.s999.service.etcd 10.0.7.207
 }
 
+# The new zone can't be listed yet, so its names are not ours yet.
+while_etcd_is_away() {
+    put /late/user/i1 127.8.0.1:80 && stop etcd KILL && wait_until 5 logged watcher 'etcd is out of sight' || return 1
+    configure 'timeout-ms = 3000' '[zone default]' '[zone late]' 'prefix = /late' 'domain = late.example'
+    reload "$read_again" && answers cart.shop.service.etcd 127.1.0.2 && not_ours user.late.example || return 1
+    etcd_run
+    wait_until 20 answers user.late.example 127.8.0.1 && answers cart.shop.service.etcd 127.1.0.2
+}
+
 clean_stop() {
     kill -TERM "${pid[watcher]}"
     wait "${pid[watcher]}"
@@ -284,6 +293,7 @@ check 'addresses outside of the networks allowed are dropped' networks
 check 'a service with too many instances stays as it was' instances
 check 'an instance with too large a value stays as it was' values
 check 'a table stays as large as it may be, and goes on' table_size
+check 'a reload while etcd is away keeps the answers, and is done when it is back' while_etcd_is_away
 check 'SIGTERM still stops it' clean_stop
 check 'a restart with other zones answers for them' other_zones_after_a_restart
 finish
