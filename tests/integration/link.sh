@@ -69,7 +69,7 @@ static_neighbours() {
 # All that one file of libsd offers to another, each as a function of the
 # program's own that nobody is to call.
 write_namesakes() {
-    find "$build/obj/libsd" -name '*.o' -exec nm -g --defined-only {} + |
+    find "$build/obj/libsd" -name '*.o' -not -path '*/cli/*' -exec nm -g --defined-only {} + |
         awk 'NF == 3 && $3 !~ /^libsd_/ { print $3 }' | sort -u >"$work/names"
     {
         echo 'extern _Noreturn void abort(void);'
