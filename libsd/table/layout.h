@@ -140,6 +140,15 @@ enum table_header_word {
     TABLE_H_CHANGES, /* records written since the writer started */
     TABLE_H_DROPPED, /* instances that are not in the table: unreadable values */
     TABLE_H_HEAP_USED,
+    TABLE_H_STARTED,  /* time(2) when the writer started; what follows counts from there */
+    TABLE_H_EVENTS,   /* puts and deletes that etcd told */
+    TABLE_H_EVENT_AT, /* time(2) of the last one; 0: none */
+    TABLE_H_LISTS,    /* complete lists of etcd's content */
+    TABLE_H_OUTAGES,  /* etcd went out of sight so often */
+    TABLE_H_HELD,     /* instances that the last list lacked: kept until another one does */
+    TABLE_H_UNNAMED,  /* instances were met without an owner name of their own so often */
+    TABLE_H_REFUSED,  /* services were refused so often: too many instances */
+    TABLE_H_SNAPSHOT, /* time(2) of the last snapshot; 0: none */
     TABLE_H_WORDS,
     TABLE_H_TAILS = 64 /* of each zone the last eight bytes; 0 of a shorter one */
 };

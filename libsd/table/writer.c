@@ -114,6 +114,25 @@ static void state_put(const struct table_writer *writer, int state)
                      (uint64_t)monotonic_seconds() << 8 | (uint64_t)state);
 }
 
+/* Far in the past stands for unknown: older than any max-stale, and no
+ * difference to it overflows. */
+#define TRUE_NEVER (INT64_MIN / 2)
+
+static void true_at_put(const struct table_writer *writer, int64_t age_s)
+{
+    bool is_known = age_s >= 0 && age_s < INT64_MAX / 2;
+
+    word_put(header(writer, TABLE_H_TRUE_AT),
+             (uint64_t)(is_known ? monotonic_seconds() - age_s : TRUE_NEVER));
+}
+
+static int64_t age(const struct table_writer *writer)
+{
+    int64_t true_at = (int64_t)word_get(header(writer, TABLE_H_TRUE_AT));
+
+    return true_at <= TRUE_NEVER ? TABLE_AGELESS : monotonic_seconds() - true_at;
+}
+
 static void beat(const struct table_writer *writer)
 {
     uint64_t now = (uint64_t)monotonic_seconds();
@@ -142,8 +161,10 @@ static void header_fill(const struct table_writer *writer, struct store *store)
 static void header_inherit(const struct table_writer *writer, struct store *store)
 {
     static const enum table_header_word inherited[] = {
-        TABLE_H_STATE,    TABLE_H_HEARTBEAT, TABLE_H_BOOT_ID, TABLE_H_BOOT_ID_2, TABLE_H_TRUE_AT,
-        TABLE_H_REVISION, TABLE_H_CLUSTER,   TABLE_H_CHANGES, TABLE_H_DROPPED,
+        TABLE_H_STATE,    TABLE_H_HEARTBEAT, TABLE_H_BOOT_ID,  TABLE_H_BOOT_ID_2, TABLE_H_TRUE_AT,
+        TABLE_H_REVISION, TABLE_H_CLUSTER,   TABLE_H_CHANGES,  TABLE_H_DROPPED,   TABLE_H_STARTED,
+        TABLE_H_EVENTS,   TABLE_H_EVENT_AT,  TABLE_H_LISTS,    TABLE_H_OUTAGES,   TABLE_H_HELD,
+        TABLE_H_UNNAMED,  TABLE_H_REFUSED,   TABLE_H_SNAPSHOT,
     };
 
     for (size_t i = 0; i < sizeof inherited / sizeof *inherited; i++)
@@ -325,7 +346,7 @@ static void adopted(struct table_writer *writer)
     int state = state_of(writer);
 
     if (!is_of_this_boot(writer))
-        word_put(header(writer, TABLE_H_TRUE_AT), (uint64_t)(INT64_MIN / 2));
+        true_at_put(writer, TABLE_AGELESS);
     if (state != TABLE_DISCONNECTED)
         state_put(writer, TABLE_DISCONNECTED);
     word_put(header(writer, TABLE_H_MAX_STALE), writer->max_stale_s);
@@ -465,22 +486,28 @@ int table_writer_sweep(struct table_writer *writer, table_writer_keep *keep, voi
     return removed;
 }
 
-int table_writer_publish(struct table_writer *writer)
+/* Shows the file in a state. */
+static int show(struct table_writer *writer, int state)
 {
     struct table_size size = size_for(&writer->store, 0, 0);
-    int rc = 0;
+    int rc;
 
-    if (!writer->is_published) {
-        /* Filling it made it larger than it need be: once more, to measure. */
-        if (writer->store.file.bytes - writer->store.file.heap_at > size.heap_bytes * 5 / 4)
-            (void)replace_file(writer, 0);
-        word_put(header(writer, TABLE_H_STATE), (uint64_t)monotonic_seconds() << 8 | TABLE_LIVE);
-        beat(writer);
-        rc = file_publish(&writer->store.file, writer->path);
-        writer->is_published = rc == 0;
-        if (rc == 0)
-            displaced_end(writer);
-    }
+    /* Filling it made it larger than it need be: once more, to measure. */
+    if (writer->store.file.bytes - writer->store.file.heap_at > size.heap_bytes * 5 / 4)
+        (void)replace_file(writer, 0);
+    state_put(writer, state);
+    beat(writer);
+    rc = file_publish(&writer->store.file, writer->path);
+    writer->is_published = rc == 0;
+    if (rc == 0)
+        displaced_end(writer);
+    return rc;
+}
+
+int table_writer_publish(struct table_writer *writer)
+{
+    int rc = writer->is_published ? 0 : show(writer, TABLE_LIVE);
+
     if (rc == 0)
         table_writer_set_state(writer, TABLE_LIVE);
     return rc;
@@ -508,6 +535,14 @@ void table_writer_set_limits(struct table_writer *writer, uint32_t max_stale_s, 
     word_put(header(writer, TABLE_H_MAX_STALE), max_stale_s);
 }
 
+int table_writer_publish_old(struct table_writer *writer, int64_t age_s)
+{
+    if (writer->is_published)
+        return 0;
+    true_at_put(writer, age_s);
+    return show(writer, TABLE_DISCONNECTED);
+}
+
 int table_writer_is_published(const struct table_writer *writer)
 {
     return writer->is_published;
@@ -530,6 +565,19 @@ void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped)
     word_put(header(writer, TABLE_H_DROPPED), dropped);
 }
 
+void table_writer_set_counters(struct table_writer *writer, const struct table_counters *counters)
+{
+    word_put(header(writer, TABLE_H_STARTED), counters->started);
+    word_put(header(writer, TABLE_H_EVENTS), counters->events);
+    word_put(header(writer, TABLE_H_EVENT_AT), counters->event_at);
+    word_put(header(writer, TABLE_H_LISTS), counters->lists);
+    word_put(header(writer, TABLE_H_OUTAGES), counters->outages);
+    word_put(header(writer, TABLE_H_HELD), counters->held);
+    word_put(header(writer, TABLE_H_UNNAMED), counters->unnamed);
+    word_put(header(writer, TABLE_H_REFUSED), counters->refused);
+    word_put(header(writer, TABLE_H_SNAPSHOT), counters->snapshot);
+}
+
 int table_writer_heartbeat(struct table_writer *writer)
 {
     int rc;
@@ -550,6 +598,7 @@ void table_writer_stats(const struct table_writer *writer, struct table_writer_s
     stats->file_bytes = writer->store.file.bytes;
     stats->heap_used = writer->store.heap.used * TABLE_GRANULE;
     stats->files_made = writer->files_made;
+    stats->age_s = age(writer);
 }
 
 void table_writer_close(struct table_writer *writer)

@@ -79,6 +79,12 @@ int table_writer_sweep(struct table_writer *writer, table_writer_keep *keep, voi
 
 /* Shows a new file to the world, and sets the state to LIVE. */
 int table_writer_publish(struct table_writer *writer);
+
+/* Shows a new file whose content was etcd's age_s seconds ago: DISCONNECTED.
+ * TABLE_AGELESS: nobody knows how long ago.  Does nothing to one that is
+ * published. */
+#define TABLE_AGELESS INT64_MIN
+int table_writer_publish_old(struct table_writer *writer, int64_t age_s);
 int table_writer_is_published(const struct table_writer *writer);
 
 /* Other zones: in a new file that has the same services.  What lies in none of
@@ -95,6 +101,12 @@ void table_writer_set_state(struct table_writer *writer, int state);
 void table_writer_set_revision(struct table_writer *writer, uint64_t cluster, int64_t revision);
 void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped);
 
+/* What whoever asks for the watcher's status wants to know; see layout.h. */
+struct table_counters {
+    uint64_t started, events, event_at, lists, outages, held, unnamed, refused, snapshot;
+};
+void table_writer_set_counters(struct table_writer *writer, const struct table_counters *counters);
+
 /* Once a second, whatever the state.  Also notices that the file is gone from
  * its path (deleted, replaced) and puts a new one there: returns 1 then. */
 int table_writer_heartbeat(struct table_writer *writer);
@@ -102,6 +114,7 @@ int table_writer_heartbeat(struct table_writer *writer);
 /* What is in the table now. */
 struct table_writer_stats {
     uint64_t services, instances, changes, file_bytes, heap_used, files_made;
+    int64_t age_s; /* since the content was etcd's, or TABLE_AGELESS */
 };
 void table_writer_stats(const struct table_writer *writer, struct table_writer_stats *stats);
 
