@@ -32,7 +32,8 @@ LIBSD += $(addprefix libsd/,address.c catalog.c catalogs.c choose.c discovery.c 
 HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
 MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
 WATCHER = $(addprefix nss/watcher/,main.c arguments.c board.c config.c endpoints.c follower.c keys.c localnet.c localnet_host.c log.c loop.c \
-	memory.c mirror.c model.c model_index.c networks.c publish.c reload.c watcher.c zone.c)
+	memory.c metrics.c metrics_http.c mirror.c model.c model_index.c networks.c notify.c preserve.c publish.c \
+	reload.c saved.c saved_file.c upkeep.c watcher.c zone.c)
 CONF = libsd/conf.c # libc only, and linked to whoever reads the file
 
 CLI = $(addprefix libsd/cli/,main.c arguments.c connect.c list.c out.c program.c register.c \
@@ -57,15 +58,18 @@ UNIT_TESTS = $(addprefix tests/unit/test_, \
 	lines.c \
 	localnet.c \
 	log.c \
+	metrics.c \
 	mirror.c \
 	model.c \
 	networks.c \
+	notify.c \
 	options.c \
 	pick.c \
 	process.c \
 	race.c \
 	registration.c \
 	sandbox.c \
+	saved.c \
 	services.c \
 	snapshot.c \
 	source.c \
@@ -128,10 +132,10 @@ TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
 	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
 HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
 SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh abi.sh link.sh parity.sh \
-	poll-loop.sh watcher/config.sh watcher/daemon.sh cli/reading.sh cli/register.sh demo.sh)
+	poll-loop.sh watcher/config.sh watcher/daemon.sh watcher/operation.sh watcher/staleness.sh cli/reading.sh cli/register.sh demo.sh)
 EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
-FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf config instance lines message module name stream table zone)
+FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf config instance lines message module name saved stream table zone)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
 FUZZ_SECONDS = 60
 

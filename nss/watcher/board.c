@@ -150,9 +150,18 @@ static bool zones_set(struct board *board)
     return true;
 }
 
-static bool show(const struct board *board) /* P1 */
+static void tell_published(const struct board *board, const char *from)
 {
     struct table_writer_stats stats;
+
+    table_writer_stats(board->table, &stats);
+    log_line(LOG_LEVEL_INFO,
+             "table published%s: %" PRIu64 " services, %" PRIu64 " instances, %" PRIu64 " bytes",
+             from, stats.services, stats.instances, stats.file_bytes);
+}
+
+static bool show(const struct board *board) /* P1 */
+{
     int rc;
 
     if (table_writer_is_published(board->table))
@@ -163,11 +172,21 @@ static bool show(const struct board *board) /* P1 */
                  strerror(-rc));
         return false;
     }
-    table_writer_stats(board->table, &stats);
-    log_line(LOG_LEVEL_INFO,
-             "table published: %" PRIu64 " services, %" PRIu64 " instances, %" PRIu64 " bytes",
-             stats.services, stats.instances, stats.file_bytes);
+    tell_published(board, "");
     return true;
+}
+
+void board_show_old(struct board *board, int64_t age_s) /* P1 */
+{
+    int rc;
+
+    if (board_is_waiting(board)) /* which was told */
+        return;
+    rc = table_writer_publish_old(board->table, age_s);
+    if (rc < 0)
+        log_line(LOG_LEVEL_ERROR, "table: can't be published: %s", strerror(-rc));
+    else
+        tell_published(board, " from the snapshot");
 }
 
 void board_settle(struct board *board)

@@ -59,4 +59,8 @@ void board_count(struct board *board);
  * out what is not theirs (B3, B4). */
 void board_settle(struct board *board);
 
+/* All zones are full of a snapshot whose content was etcd's age_s seconds ago
+ * (table_writer_publish_old() has the details): shows it in a new table. */
+void board_show_old(struct board *board, int64_t age_s);
+
 #endif

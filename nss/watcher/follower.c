@@ -48,7 +48,8 @@ struct follower *follower_new(const struct settings *says, struct board *board,
                                           .services = config };
     follower->mirror = (struct mirror){ .zone = &follower->zone,
                                         .model = &follower->model,
-                                        .publish = &follower->publish };
+                                        .publish = &follower->publish,
+                                        .confirm_loss_s = (uint32_t)config->top.confirm_loss_s };
     board_add(board, &follower->publish);
     return follower;
 }

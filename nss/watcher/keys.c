@@ -15,6 +15,7 @@
 #include "conf.h"
 #include "layout.h"
 #include "log.h"
+#include "preserve.h"
 #include "zone.h"
 
 static const struct key_word answers[] = { { "auto", 0 }, { NULL, 0 } };
@@ -75,6 +76,22 @@ const struct key keys[] = {
       "of that file; what finds no room waits, and stays as it was" },
     { "max-stale", "ETCDSD_MAX_STALE", KEY_SECONDS, KEY_TOP, AT(max_stale_s), NULL, 0, UINT32_MAX,
       "0", "SECONDS", "how long to answer without etcd, 0: for ever; 90, 15m, 12h, 7d" },
+    { "confirm-loss", "ETCDSD_CONFIRM_LOSS", KEY_SECONDS, KEY_TOP | KEY_AT_START,
+      AT(confirm_loss_s), NULL, 0, 86400, "10", "SECONDS",
+      "how long to keep instances when more than half of them (and of 10) are missing at once, "
+      "until another list says the same; 0: believe each list" },
+    { "state-directory", "ETCDSD_STATE_DIRECTORY", KEY_TEXT, KEY_TOP | KEY_AT_START,
+      AT(state_directory), NULL, 0, 0, NULL, "DIR|none",
+      "where a snapshot is kept for the next boot; else " STATE_DEFAULT_DIRECTORY
+      " with the default table, and none with another" },
+    { "snapshot-interval", "ETCDSD_SNAPSHOT_INTERVAL", KEY_SECONDS, KEY_TOP | KEY_AT_START,
+      AT(snapshot_interval_s), NULL, 1, 86400, "60", "SECONDS",
+      "the least time between two snapshots" },
+    { "metrics-file", "ETCDSD_METRICS_FILE", KEY_TEXT, KEY_TOP | KEY_AT_START, AT(metrics_file),
+      NULL, 0, 0, NULL, "FILE", "for Prometheus's node_exporter, such as DIR/etcdsd.prom" },
+    { "metrics-listen", "ETCDSD_METRICS_LISTEN", KEY_TEXT, KEY_TOP | KEY_AT_START,
+      AT(metrics_listen), NULL, 0, 0, NULL, "ADDRESS",
+      "loopback address for GET /metrics, such as 127.0.0.1:9117" },
     { "log-level", "ETCDSD_LOG_LEVEL", KEY_NUMBER, KEY_TOP, AT(log_level), levels, 1, 0, "info",
       "LEVEL", "error, warning, info or debug" },
 };

@@ -39,8 +39,13 @@ struct settings {
 
     char *table;
     uint64_t max_table_bytes;
-    uint64_t max_stale_s; /* 0: for ever */
-    uint64_t log_level;   /* enum log_level */
+    uint64_t max_stale_s;    /* 0: for ever */
+    uint64_t confirm_loss_s; /* 0: each list is believed */
+    uint64_t log_level;      /* enum log_level */
+
+    char *state_directory; /* NULL: as the table is; see watcher.c */
+    uint64_t snapshot_interval_s;
+    char *metrics_file, *metrics_listen; /* "" or NULL: none */
 };
 
 enum key_kind {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The main loop: one thread, four descriptors, and at rest one wake-up a
+ * The main loop: one thread, five descriptors, and at rest one wake-up a
  * second for the heartbeat.
  */
 #include <errno.h>
@@ -23,8 +23,20 @@ enum waker {
     WAKER_TIMER,
     WAKER_ETCD,
     WAKER_NET,
+    WAKER_HTTP,
     WAKERS
 };
+
+static void reload(struct watcher *watcher)
+{
+    bool was_ready = watcher->upkeep.notify.is_ready;
+
+    if (was_ready)
+        notify_reloading(&watcher->upkeep.notify);
+    watcher_reload(watcher);
+    if (was_ready)
+        notify_ready(&watcher->upkeep.notify);
+}
 
 /* The name of a signal that ends the daemon; NULL: none came. */
 static const char *take_signal(struct watcher *watcher)
@@ -34,7 +46,7 @@ static const char *take_signal(struct watcher *watcher)
     while (read(watcher->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo != SIGHUP)
             return sigabbrev_np((int)info.ssi_signo);
-        watcher_reload(watcher);
+        reload(watcher);
     }
     return NULL;
 }
@@ -51,6 +63,8 @@ static void serve(struct watcher *watcher, const struct pollfd *wakers)
     }
     if (wakers[WAKER_NET].revents != 0 && localnet_monitor_drain(watcher->net_fd))
         watcher->is_net_changed = true;
+    if (wakers[WAKER_HTTP].revents != 0)
+        metrics_http_serve(&watcher->upkeep.http);
     if (wakers[WAKER_TIMER].revents != 0 &&
         read(watcher->timer_fd, &expirations, sizeof expirations) == sizeof expirations)
         watcher_tick(watcher);
@@ -63,6 +77,7 @@ int watcher_run(struct watcher *watcher)
         [WAKER_TIMER] = { .fd = watcher->timer_fd, .events = POLLIN },
         [WAKER_ETCD] = { .events = POLLIN },
         [WAKER_NET] = { .fd = watcher->net_fd, .events = POLLIN },
+        [WAKER_HTTP] = { .fd = watcher->upkeep.http.fd, .events = POLLIN },
     };
 
     while (!watcher_has_ended(watcher)) {

@@ -9,6 +9,7 @@
  *                       zone --^           ^-- localnet
  */
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -45,13 +46,22 @@ static int run(const struct arguments *arguments, struct config *config)
     return status;
 }
 
+/* Passwords and tokens are in memory: no core dump, and nobody but root looks
+ * into /proc/PID/mem or environ.  A debugger must be root's, too. */
+static void secrets_protect(void)
+{
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
     struct config config = { 0 };
     struct config_error error;
-    int rc = arguments_parse(&arguments, argc, argv), status = WATCHER_USAGE;
+    int rc, status = WATCHER_USAGE;
 
+    secrets_protect();
+    rc = arguments_parse(&arguments, argc, argv);
     if (rc == ARGUMENTS_DONE)
         status = 0;
     else if (rc == ARGUMENTS_RUN && config_load(&config, &arguments, &error) < 0)

@@ -46,8 +46,10 @@ static void on_disconnected(struct mirror *mirror, const libsd_event *event)
     bool is_news = mirror->lost_ms == 0 ? !board_is_lost(mirror->publish->board)
                                         : mirror->error != event->error;
 
-    if (mirror->lost_ms == 0)
+    if (mirror->lost_ms == 0) {
         mirror->lost_ms = now_ms();
+        mirror->outages++;
+    }
     mirror->is_connected = false;
     mirror->publish->is_lost = true;
     mirror->error = event->error;
@@ -191,11 +193,67 @@ static void on_delete(struct mirror *mirror, const libsd_kv *kv)
         model_delete(mirror->model, place.name, place.name_length, rest, length);
 }
 
+/* ---- lists that lack too much ------------------------------------------ */
+
+static int64_t confirm_ms(const struct mirror *mirror)
+{
+    return mirror->confirm_loss_s * INT64_C(1000);
+}
+
+static void hold(struct mirror *mirror, uint64_t lacking)
+{
+    mirror->held = lacking;
+    if (mirror->held_ms != 0)
+        return;
+    mirror->held_ms = now_ms();
+    mirror->ask_ms = mirror->held_ms + confirm_ms(mirror);
+    log_line(LOG_LEVEL_WARNING,
+             "list: lacks %" PRIu64 " of %" PRIu64 " instances: another cluster, or a store that "
+             "was wiped? They are kept until a list in %" PRIu32 " s says the same (confirm-loss)",
+             lacking, mirror->known, mirror->confirm_loss_s);
+}
+
+static void release(struct mirror *mirror, const char *why)
+{
+    if (mirror->held_ms != 0)
+        log_line(LOG_LEVEL_WARNING, "list: %s", why);
+    mirror->held = 0;
+    mirror->held_ms = 0;
+}
+
+/* Whether what the list lacks must be kept for now. */
+static bool is_loss_held(struct mirror *mirror)
+{
+    uint64_t lacking = model_unseen(mirror->model);
+    bool is_loss =
+        mirror->confirm_loss_s > 0 && mirror->known > MIRROR_FEW && lacking > mirror->known / 2;
+
+    if (!is_loss)
+        release(mirror, "what was missing is there again");
+    else if (mirror->held_ms != 0 && now_ms() >= mirror->held_ms + confirm_ms(mirror))
+        release(mirror, "what was missing is still missing: believed");
+    else
+        hold(mirror, lacking);
+    return mirror->held_ms != 0;
+}
+
+/* Once in a while, as the list that was asked for may never come to an end. */
+bool mirror_wants_list(struct mirror *mirror)
+{
+    if (mirror->held_ms == 0 || mirror->is_listing || !mirror->is_connected ||
+        now_ms() < mirror->ask_ms)
+        return false;
+    mirror->ask_ms = now_ms() + confirm_ms(mirror);
+    return true;
+}
+
 /* ---- lists and commits ------------------------------------------------- */
 
 static void on_list_begin(struct mirror *mirror)
 {
     model_mark(mirror->model);
+    if (mirror->held_ms == 0)
+        mirror->known = mirror->model->instance_count;
     /* A list in spite of a connection is an audit: what the table says is no
      * less true than before. */
     mirror->is_current = mirror->is_current && mirror->is_connected;
@@ -205,28 +263,40 @@ static void on_list_begin(struct mirror *mirror)
     log_line(LOG_LEVEL_DEBUG, "list: begins");
 }
 
-static void on_list_end(struct mirror *mirror, const libsd_event *event)
+static void list_apply(struct mirror *mirror, int64_t revision)
 {
-    int64_t revision = event->revision;
     uint64_t swept = model_sweep(mirror->model);
     bool is_first = !mirror->publish->is_complete;
 
-    mirror->is_listing = false;
-    mirror->is_whole = true;
-    mirror->pending_ms = 0;
-    mirror->revision = revision;
-    mirror->publish->cluster = event->cluster_id;
     publish_list(mirror->publish, revision);
     log_line(is_first || swept > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
              "list at revision %" PRId64 ": %" PRIu64 " keys, %" PRIu64 " of them dropped, %" PRIu64
              " gone since before, %" PRId64 " ms",
              revision, mirror->model->instance_count, mirror->model->unreadable, swept,
              now_ms() - mirror->begun_ms);
-    /* Whoever listed was connected; CONNECTED may come after the list. */
-    mirror->is_current = mirror->is_connected = true;
-    state_set(mirror);
     if (is_first) /* what the pages of the list took is worth giving back */
         malloc_trim(0);
+}
+
+static void on_list_end(struct mirror *mirror, const libsd_event *event)
+{
+    int64_t revision = event->revision;
+    bool is_held = is_loss_held(mirror);
+
+    mirror->lists++;
+    mirror->is_listing = false;
+    mirror->is_whole = true;
+    mirror->pending_ms = 0;
+    mirror->revision = revision;
+    mirror->publish->cluster = event->cluster_id;
+    if (is_held)
+        publish_changes(mirror->publish, revision);
+    else
+        list_apply(mirror, revision);
+    /* Whoever listed was connected; CONNECTED may come after the list. */
+    mirror->is_connected = true;
+    mirror->is_current = !is_held;
+    state_set(mirror);
 }
 
 static void write_pending(struct mirror *mirror)
@@ -252,13 +322,15 @@ void mirror_event(const libsd_event *event, void *arg)
     struct mirror *mirror = arg;
     bool is_key = event->type == LIBSD_EVENT_PUT || event->type == LIBSD_EVENT_DELETE;
 
-    mirror->events++;
     if (mirror->has_ended)
         return;
     if (is_key && !zone_has_key(mirror->zone, event->kv->key.data, event->kv->key.size))
         return;
-    if (is_key)
+    if (is_key) {
         mirror->is_whole = false;
+        mirror->events++;
+        mirror->event_at = time(NULL);
+    }
     switch (event->type) {
     case LIBSD_EVENT_PUT:
         on_put(mirror, event->kv);
@@ -305,6 +377,27 @@ void mirror_tick(struct mirror *mirror)
         publish_retry(mirror->publish);
     if (mirror->is_listing && now_ms() - mirror->progress_ms >= PROGRESS_MS)
         tell_progress(mirror);
+}
+
+int mirror_restore(struct mirror *mirror, const char *key, size_t key_length,
+                   const struct model_value *value)
+{
+    struct zone_place place;
+    int rc;
+
+    if (zone_place_key(mirror->zone, key, key_length, &place) < 0)
+        return 0;
+    rc = model_put(mirror->model, place.name, place.name_length, key, key_length, place.is_exact,
+                   value);
+    return rc < 0 ? rc : 0;
+}
+
+void mirror_restored(struct mirror *mirror, uint64_t cluster, int64_t revision)
+{
+    if (table_writer_is_published(mirror->publish->table))
+        return;
+    mirror->publish->cluster = cluster;
+    publish_changes(mirror->publish, revision);
 }
 
 void mirror_rebalance(struct mirror *mirror)

@@ -14,6 +14,16 @@
  *   COMMIT       writes the dirty services in FOLLOWING only: between
  *                LIST_BEGIN and LIST_END the model is half old, half new
  *   DISCONNECTED, CONNECTED  change the table's state word only
+ *
+ * A list that lacks more than half of more than MIRROR_FEW instances that were
+ * there before, none of them deleted one by one, may be that of another cluster
+ * or of a store that was wiped.  It is believed when a second list, at least
+ * confirm_loss_s later, says the same.  Until then what it lacks is kept, what it
+ * has is written, and the table is DISCONNECTED: its content is in doubt.
+ *
+ *   FOLLOWING, AGAIN --LIST_END: a loss--> HELD --confirm_loss_s--> asks for a list
+ *        ^                                  |                             |
+ *        +---- LIST_END: it is all there ---+------ LIST_END: still so: sweep
  */
 #ifndef ETCDSD_WATCHER_MIRROR_H
 #define ETCDSD_WATCHER_MIRROR_H
@@ -26,10 +36,13 @@
 #include "publish.h"
 #include "zone.h"
 
+#define MIRROR_FEW 10 /* so many may go at once */
+
 struct mirror {
     const struct zone *zone;
     struct model *model;
     struct publish *publish;
+    uint32_t confirm_loss_s; /* 0: each list is believed */
 
     bool is_connected;
     bool is_listing;
@@ -43,7 +56,14 @@ struct mirror {
     int64_t progress_ms; /* last line about it */
     uint64_t listed;     /* instances so far */
     bool has_ended;      /* nothing more will come: the daemon must end */
-    uint64_t events;
+
+    uint64_t known;  /* instances before the list that runs, or before the loss */
+    uint64_t held;   /* instances that the last list lacked, kept in spite of it */
+    int64_t held_ms; /* since when; 0: none are */
+    int64_t ask_ms;  /* when a second list is asked for */
+
+    uint64_t events, lists, outages;
+    int64_t event_at;   /* time(2) of the last event; 0: none */
     uint64_t outside;   /* addresses were met so often that are not allowed */
     uint64_t oversized; /* and values that are too large */
 };
@@ -56,6 +76,19 @@ void mirror_flush(struct mirror *mirror);
 
 /* Once a second: progress, and what failed before. */
 void mirror_tick(struct mirror *mirror);
+
+/* Once a second: whether a second list is wanted now.  The owner of the watch
+ * then opens it anew. */
+bool mirror_wants_list(struct mirror *mirror);
+
+/* Before any event: an instance that a snapshot has.  key: without the zone's
+ * prefix.  Returns 0 or -ENOMEM. */
+int mirror_restore(struct mirror *mirror, const char *key, size_t key_length,
+                   const struct model_value *value);
+
+/* That was all of it: writes it to a table that is not shown yet.  One that was
+ * adopted goes on as it is: the snapshot then only tells what was known. */
+void mirror_restored(struct mirror *mirror, uint64_t cluster, int64_t revision);
 
 /* The host's addresses changed: limits of all services are made anew. */
 void mirror_rebalance(struct mirror *mirror);

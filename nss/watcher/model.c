@@ -339,6 +339,15 @@ static void service_mark(struct model_service *service)
         service->instances[i]->is_seen = false;
 }
 
+static uint64_t service_unseen(const struct model_service *service)
+{
+    uint64_t unseen = 0;
+
+    for (uint32_t i = 0; i < service->count; i++)
+        unseen += !service->instances[i]->is_seen;
+    return unseen;
+}
+
 static uint64_t service_sweep(struct model *model, struct model_service *service)
 {
     uint32_t kept = 0, swept;
@@ -366,6 +375,16 @@ void model_mark(struct model *model)
     for (uint32_t i = 0; i < model->slot_count; i++)
         if (model->slots[i] != NULL)
             service_mark(model->slots[i]);
+}
+
+uint64_t model_unseen(const struct model *model)
+{
+    uint64_t unseen = service_unseen(model->nameless);
+
+    for (uint32_t i = 0; i < model->slot_count; i++)
+        if (model->slots[i] != NULL)
+            unseen += service_unseen(model->slots[i]);
+    return unseen;
 }
 
 uint64_t model_sweep(struct model *model)

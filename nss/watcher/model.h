@@ -116,6 +116,7 @@ int model_delete(struct model *model, const char *name, uint8_t name_length, con
 /* Before a list: forgets which instances were seen.  After it: takes out those
  * that were not.  Returns how many went. */
 void model_mark(struct model *model);
+uint64_t model_unseen(const struct model *model); /* how many would go */
 uint64_t model_sweep(struct model *model);
 
 /* The service, or NULL. */

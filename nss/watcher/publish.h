@@ -4,7 +4,8 @@
  * can't take is tried again, never thrown away.
  *
  * Rules:
- *  P1 A new table is shown only when it holds all of a complete list.
+ *  P1 A new table is shown only when it holds all of a complete list, or all
+ *     of a snapshot of one.
  *  P2 An error never takes anything out of the table: a service that can't be
  *     written stays there as it was.
  */

@@ -167,6 +167,30 @@ static int etcd_start(struct watcher *watcher)
     return rc == -EINVAL ? WATCHER_USAGE : WATCHER_FAILED;
 }
 
+/* A watcher of another table is a trial, or a second one on this host: it must
+ * not take the snapshot of the first. */
+static const char *state_directory(const struct settings *says)
+{
+    if (says->state_directory != NULL)
+        return strcmp(says->state_directory, "none") == 0 ? NULL : says->state_directory;
+    return strcmp(says->table, TABLE_DEFAULT_PATH) == 0 ? STATE_DEFAULT_DIRECTORY : NULL;
+}
+
+static int upkeep_start(struct watcher *watcher)
+{
+    const struct settings *says = &watcher->config->top;
+    const struct upkeep_options options = {
+        .state_directory = state_directory(says),
+        .metrics_file = says->metrics_file,
+        .metrics_listen = says->metrics_listen,
+        .snapshot_interval_s = (uint32_t)says->snapshot_interval_s,
+        .max_stale_s = (uint32_t)says->max_stale_s,
+    };
+    int rc = upkeep_open(&watcher->upkeep, &options, &watcher->board, &watcher->followers);
+
+    return rc < 0 ? WATCHER_FAILED : 0;
+}
+
 static int followers_open(struct watcher *watcher)
 {
     const struct config *config = watcher->config;
@@ -180,6 +204,8 @@ static int followers_open(struct watcher *watcher)
             return WATCHER_FAILED;
         }
     }
+    if (upkeep_start(watcher) != 0)
+        return WATCHER_FAILED;
     for (struct follower *follower = watcher->followers; follower != NULL;
          follower = follower->next)
         if (watcher_follow(watcher, follower) < 0)
@@ -226,8 +252,12 @@ void watcher_tick(struct watcher *watcher)
     if (watcher->is_net_changed)
         net_update(watcher);
     for (struct follower *follower = watcher->followers; follower != NULL;
-         follower = follower->next)
+         follower = follower->next) {
         mirror_tick(&follower->mirror);
+        if (mirror_wants_list(&follower->mirror)) /* each watch begins with one */
+            watcher_follow(watcher, follower);
+    }
+    upkeep_tick(&watcher->upkeep, (uint32_t)watcher->config->top.max_stale_s);
     log_tick();
 }
 
@@ -237,9 +267,10 @@ static void fd_close(int fd)
         close(fd);
 }
 
-/* The table first: libsd_close() may take two seconds when etcd is away. */
+/* The table before etcd: libsd_close() may take two seconds when that is away. */
 void watcher_stop(struct watcher *watcher)
 {
+    upkeep_close(&watcher->upkeep);
     table_writer_close(watcher->table);
     followers_free(watcher->followers);
     libsd_close(watcher->sd);

@@ -13,6 +13,7 @@
 #include "follower.h"
 #include "libsd.h"
 #include "localnet.h"
+#include "upkeep.h"
 #include "writer.h"
 
 struct watcher {
@@ -22,6 +23,7 @@ struct watcher {
     struct table_writer *table;
     struct board board;
     struct follower *followers; /* one for each zone */
+    struct upkeep upkeep;
     struct localnet net;
     bool is_net_changed; /* the kernel said so; read at the next tick */
     int signal_fd;

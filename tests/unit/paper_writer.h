@@ -34,6 +34,7 @@ struct table_writer {
     int64_t revision;
     uint64_t dropped;
     char zones[600]; /* "a.example b.example " */
+    int64_t age_s;
 };
 
 static struct table_writer paper;
@@ -100,6 +101,15 @@ int table_writer_publish(struct table_writer *writer)
 {
     writer->published++;
     writer->state = TABLE_LIVE;
+    return 0;
+}
+
+int table_writer_publish_old(struct table_writer *writer, int64_t age_s)
+{
+    if (writer->published == 0)
+        writer->state = TABLE_DISCONNECTED;
+    writer->published++;
+    writer->age_s = age_s;
     return 0;
 }
 

@@ -596,3 +596,177 @@ Test(mirror, watch_that_ended_ends_the_daemon_and_nothing_else)
     list_end(12);
     cr_expect_eq(shown_count("user.service.etcd"), 1);
 }
+
+/* ---- lists that lack too much ------------------------------------------ */
+
+static void put_many(int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        char key[40];
+
+        snprintf(key, sizeof key, "/service/user/m%02d", i);
+        put(key, "10.0.0.7:80");
+    }
+}
+
+static void list_many(int from, int to, int64_t revision)
+{
+    list_begin();
+    put_many(from, to);
+    list_end(revision);
+}
+
+/* As if so many seconds had gone by since the loss was met. */
+static void let_pass(int seconds)
+{
+    mirror.held_ms -= seconds * 1000;
+    mirror.ask_ms -= seconds * 1000;
+}
+
+Test(mirror, sudden_loss_is_kept_until_a_second_list_says_the_same)
+{
+    mirror.confirm_loss_s = 10;
+    list_many(0, 12, 10);
+    list_many(0, 5, 3);
+    cr_expect_eq(shown_count("user.service.etcd"), 12);
+    cr_expect_eq(mirror.held, 7);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED, "its content is in doubt");
+    cr_expect_not_null(strstr(logged(), "lacks 7 of 12 instances"));
+    cr_expect_not(mirror_wants_list(&mirror));
+    let_pass(11);
+    cr_expect(mirror_wants_list(&mirror));
+    cr_expect_not(mirror_wants_list(&mirror), "once in a while");
+    list_many(0, 5, 4);
+    cr_expect_eq(shown_count("user.service.etcd"), 5);
+    cr_expect_eq(mirror.held, 0);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    cr_expect_not_null(strstr(logged(), "still missing: believed"));
+}
+
+Test(mirror, sudden_loss_is_not_believed_by_a_second_list_that_comes_too_soon)
+{
+    mirror.confirm_loss_s = 10;
+    list_many(0, 12, 10);
+    list_many(0, 5, 3);
+    list_many(0, 5, 4);
+    cr_expect_eq(shown_count("user.service.etcd"), 12);
+}
+
+Test(mirror, what_comes_back_ends_the_doubt)
+{
+    mirror.confirm_loss_s = 10;
+    list_many(0, 12, 10);
+    list_many(0, 1, 3);
+    list_many(0, 11, 12);
+    cr_expect_eq(shown_count("user.service.etcd"), 11);
+    cr_expect_eq(mirror.held, 0);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+}
+
+Test(mirror, changes_are_followed_while_a_loss_is_in_doubt)
+{
+    mirror.confirm_loss_s = 10;
+    list_many(0, 12, 10);
+    list_many(0, 1, 3);
+    put("/service/new/i1", "10.0.0.9:80");
+    del("/service/user/m11");
+    commit(4);
+    cr_expect_eq(shown_count("new.service.etcd"), 1);
+    cr_expect_eq(shown_count("user.service.etcd"), 11);
+}
+
+Test(mirror, few_instances_or_half_of_them_may_go_at_once)
+{
+    mirror.confirm_loss_s = 10;
+    list_many(0, 10, 10);
+    list_many(0, 0, 11);
+    cr_expect_null(shown("user.service.etcd"));
+    list_many(0, 20, 12);
+    list_many(0, 10, 13);
+    cr_expect_eq(shown_count("user.service.etcd"), 10);
+}
+
+Test(mirror, instances_that_were_deleted_one_by_one_are_no_loss)
+{
+    mirror.confirm_loss_s = 10;
+    list_many(0, 20, 10);
+    for (int i = 1; i < 20; i++) {
+        char key[40];
+
+        snprintf(key, sizeof key, "/service/user/m%02d", i);
+        del(key);
+    }
+    commit(11);
+    cr_expect_eq(shown_count("user.service.etcd"), 1);
+    list_many(0, 1, 12);
+    cr_expect_eq(mirror.held, 0);
+}
+
+Test(mirror, each_list_is_believed_where_that_is_configured)
+{
+    mirror.confirm_loss_s = 0;
+    list_many(0, 20, 10);
+    list_many(0, 0, 11);
+    cr_expect_null(shown("user.service.etcd"));
+}
+
+/* ---- snapshots --------------------------------------------------------- */
+
+static void restore(int from, int to)
+{
+    const struct model_value value = { .family = 4, .address = { 10, 0, 0, 7 }, .port = 80 };
+
+    for (int i = from; i < to; i++) {
+        char key[40];
+
+        snprintf(key, sizeof key, "user/m%02d", i);
+        cr_assert_eq(mirror_restore(&mirror, key, strlen(key), &value), 0);
+    }
+}
+
+Test(mirror, snapshot_is_shown_as_old_and_the_list_is_a_diff_to_it)
+{
+    restore(0, 3);
+    mirror_restored(&mirror, 77, 9);
+    board_show_old(&board, 30);
+    cr_expect_eq(shown_count("user.service.etcd"), 3);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
+    cr_expect_eq(paper.age_s, 30);
+    cr_expect_eq(paper.revision, 9);
+    paper.puts = 0;
+    list_many(0, 3, 10);
+    cr_expect_eq(paper.puts, 0, "nothing changed");
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    list_many(1, 3, 11);
+    cr_expect_eq(shown_count("user.service.etcd"), 2);
+}
+
+Test(mirror, snapshot_of_another_time_does_not_touch_an_adopted_table)
+{
+    paper.published = 1;
+    snprintf(paper.services[0].name, sizeof paper.services[0].name, "now.service.etcd");
+    paper.services[0].count = 1;
+    restore(0, 3);
+    mirror_restored(&mirror, 77, 9);
+    tell(LIBSD_EVENT_CONNECTED, 0, NULL);
+    mirror_tick(&mirror);
+    mirror_rebalance(&mirror);
+    mirror_flush(&mirror);
+    cr_expect_eq(paper.puts, 0);
+    cr_expect_eq(shown_count("now.service.etcd"), 1);
+    list_many(0, 2, 10);
+    cr_expect_eq(shown_count("user.service.etcd"), 2);
+    cr_expect_null(shown("now.service.etcd"));
+}
+
+Test(mirror, snapshot_tells_that_the_first_list_lacks_too_much)
+{
+    mirror.confirm_loss_s = 10;
+    restore(0, 12);
+    mirror_restored(&mirror, 77, 9);
+    board_show_old(&board, 30);
+    list_many(0, 0, 1);
+    cr_expect_eq(shown_count("user.service.etcd"), 12);
+    cr_expect_eq(mirror.held, 12);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
+}

@@ -1,0 +1,145 @@
+#!/bin/bash
+# The daemon beside its service manager, its monitoring and its disks.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+state=$work/state
+
+start() {
+    spawn watcher "$build/etcdsd-watcher" --foreground --endpoints "$ETCDCTL_ENDPOINTS" \
+        --table "$ETCDSD_TABLE" --max-answers 8 --state-directory "$state" --snapshot-interval 1 \
+        --metrics-listen "127.0.0.1:$metrics"
+}
+
+# What the service manager hears, a line each.
+manager() {
+    python3 - "$work/notify" <<'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True:
+    print(s.recv(4096).decode(), flush=True)
+END
+}
+
+heard() {
+    grep -qE -- "$1" "$work/manager.log"
+}
+
+tells_the_manager() {
+    local -x NOTIFY_SOCKET=$work/notify WATCHDOG_USEC=2000000
+    stop etcd KILL
+    start
+    wait_until 10 heard '^STATUS=waiting for etcd$' && wait_until 5 heard '^WATCHDOG=1$' && ! heard '^READY=1$' &&
+        etcd_run && put_first && wait_until 20 heard '^READY=1$' &&
+        wait_until 10 heard '^STATUS=following etcd: [01] services, [01] instances$' &&
+        wait_until 10 heard '^STATUS=following etcd: 1 services, 1 instances$'
+}
+
+put_first() {
+    wait_until 15 etcd_answers && put /service/user/a 127.0.0.2:80
+}
+
+frozen_is_seen() {
+    local before
+    kill -STOP "${pid[watcher]}"
+    before=$(grep -c '^WATCHDOG=1$' "$work/manager.log")
+    wait_until 3 false # longer than the manager would wait
+    [ "$(grep -c '^WATCHDOG=1$' "$work/manager.log")" = "$before" ]
+    local status=$?
+    kill -CONT "${pid[watcher]}"
+    return "$status"
+}
+
+tells_the_end() {
+    stop watcher
+    [ "$(tail -n 1 "$work/manager.log")" = STOPPING=1 ]
+}
+
+scrape() {
+    curl -s --noproxy '*' --max-time 5 "http://127.0.0.1:$metrics/metrics"
+}
+
+is_scraped() {
+    start
+    wait_until 10 answers user.service.etcd 127.0.0.2 && wait_until 5 scrapes_one &&
+        [ "$(curl -s -o /dev/null -w '%{http_code}' --noproxy '*' "http://127.0.0.1:$metrics/")" = 404 ]
+}
+
+scrapes_one() {
+    scrape | grep -q '^etcdsd_watcher_instances 1$'
+}
+
+# Slow and half requests cost their senders.
+survives_bad_scrapers() {
+    local i
+    for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        spawn "slow$i" bash -c "exec 3<>/dev/tcp/127.0.0.1/$metrics; printf 'GET ' >&3; read -r -t 20 -u 3"
+    done
+    wait_until 15 scrapes_one && put /service/user/b 127.0.0.3:80 &&
+        wait_until 5 answers user.service.etcd 127.0.0.2 127.0.0.3
+}
+
+no_core_no_memory() {
+    # What is not dumpable belongs to root in /proc.
+    [ "$(stat -c %u "/proc/${pid[watcher]}/environ")" = 0 ] &&
+        ! grep -q sesame "/proc/${pid[watcher]}/cmdline"
+}
+
+# A small tmpfs of our own, in a mount namespace: no room, then read-only.
+full_disk() {
+    unshare -rm true 2>/dev/null || { echo "# no namespaces here"; return 0; }
+    stop watcher
+    python3 "$top/tests/integration/watcher/fill.py" "$ETCDCTL_ENDPOINTS" 3000 10
+    # shellcheck disable=SC2016 # the inner shell expands them
+    spawn small unshare -rm bash -c 'mkdir -p "$1"; mount -t tmpfs -o size=16k none "$1"; shift; exec "$@"' - \
+        "$work/small" "$build/etcdsd-watcher" --foreground --endpoints "$ETCDCTL_ENDPOINTS" \
+        --table "$ETCDSD_TABLE" --max-answers 8 --state-directory "$work/small" --snapshot-interval 1
+    wait_until 10 logged small "can't be written: No space left" && wait_until 3 false
+    [ "$(grep -c "can't be written" "$work/small.log")" = 1 ] && put /service/user/c 127.0.0.4:80 &&
+        wait_until 5 answers user.service.etcd 127.0.0.2 127.0.0.3 127.0.0.4 && stop small
+}
+
+full_table_disk() {
+    unshare -rm true 2>/dev/null || { echo "# no namespaces here"; return 0; }
+    # shellcheck disable=SC2016
+    spawn tight unshare -rm bash -c 'mkdir -p "$1"; mount -t tmpfs -o size=64k none "$1"; shift; exec "$@"' - \
+        "$work/tight" "$build/etcdsd-watcher" --foreground --endpoints "$ETCDCTL_ENDPOINTS" \
+        --table "$work/tight/table.v1"
+    wait_until 10 logged tight 'No space left' && wait_until 3 false
+    kill -0 "${pid[tight]}" && [ "$(grep -c 'No space left' "$work/tight.log")" -le 3 ] && stop tight
+}
+
+read_only_state() {
+    unshare -rm true 2>/dev/null || { echo "# no namespaces here"; return 0; }
+    # shellcheck disable=SC2016
+    spawn readonly unshare -rm bash -c 'mount -t tmpfs -o ro none "$1"; shift; exec "$@"' - \
+        "$work/small" "$build/etcdsd-watcher" --foreground --endpoints "$ETCDCTL_ENDPOINTS" \
+        --table "$ETCDSD_TABLE" --max-answers 8 --state-directory "$work/small" --snapshot-interval 1
+    wait_until 10 logged readonly 'Read-only file system' && del /service/user/c &&
+        wait_until 5 answers user.service.etcd 127.0.0.2 127.0.0.3 && stop readonly
+}
+
+unit_is_tight() {
+    command -v systemd-analyze >/dev/null || { echo "# no systemd-analyze"; return 0; }
+    local said
+    said=$(cd "$work" && systemd-analyze security --offline=true --threshold=15 --no-pager \
+        "$top/packaging/systemd/etcdsd-watcher.service" 2>&1) ||
+        [[ $said = *'unrecognized option'* ]] || { echo "# ${said##*→}"; return 1; }
+}
+
+metrics=$((26000 + RANDOM % 6000))
+spawn manager manager
+etcd_start || { echo "not ok - etcd starts"; finish; }
+check "READY comes with the first publication, WATCHDOG before it, STATUS says what is" tells_the_manager
+check "a frozen daemon gives no sign of life" frozen_is_seen
+check "STOPPING is the last word" tells_the_end
+check "Prometheus gets its numbers over HTTP" is_scraped
+check "slow scrapers hold nothing up" survives_bad_scrapers
+check "memory and environment are for root alone" no_core_no_memory
+check "a full disk under the snapshot is told once and costs nothing else" full_disk
+check "a full disk under the table is told, and tried again" full_table_disk
+check "a read-only state directory costs nothing but the snapshot" read_only_state
+check "the systemd unit's exposure is at most 1.5" unit_is_tight
+finish
