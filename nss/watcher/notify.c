@@ -21,12 +21,13 @@ static int64_t monotonic_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* A manager that does not read loses messages; it must not hold us up. */
-static void say(const struct notify *notify, const char *text)
+/* A manager that does not read must not hold us up.  Returns whether it has
+ * the message, or nobody wants one: what matters is said again until then. */
+static bool say(const struct notify *notify, const char *text)
 {
-    if (notify->fd >= 0)
-        (void)sendto(notify->fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT,
-                     (const struct sockaddr *)&notify->address, notify->address_size);
+    return notify->fd < 0 ||
+           sendto(notify->fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT,
+                  (const struct sockaddr *)&notify->address, notify->address_size) >= 0;
 }
 
 /* A path, or a name in the abstract name space, which is written with '@' in
@@ -92,8 +93,7 @@ void notify_close(struct notify *notify)
 void notify_ready(struct notify *notify)
 {
     if (!notify->is_ready)
-        say(notify, "READY=1");
-    notify->is_ready = true;
+        notify->is_ready = say(notify, "READY=1");
 }
 
 void notify_reloading(struct notify *notify)
@@ -129,7 +129,8 @@ void notify_status(struct notify *notify, const char *status)
         if (*at == '\n') /* would begin another assignment */
             *at = ' ';
     snprintf(text, sizeof text, "STATUS=%s", notify->status);
-    say(notify, text);
+    if (!say(notify, text))
+        notify->status[0] = '\0';
 }
 
 void notify_alive(struct notify *notify)

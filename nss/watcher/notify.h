@@ -33,7 +33,8 @@ struct notify {
 void notify_open(struct notify *notify);
 void notify_close(struct notify *notify);
 
-/* The first call says READY=1; others do nothing until notify_reloading(). */
+/* Says READY=1 until the manager has it; then nothing until notify_reloading().
+ * To be called each second while that holds. */
 void notify_ready(struct notify *notify);
 
 /* A reload begins; notify_ready() tells its end. */
@@ -45,7 +46,7 @@ void notify_stopping(struct notify *notify);
 /* Gives the start as much time again: something is getting on. */
 void notify_extend(struct notify *notify, uint32_t seconds);
 
-/* One line about how we are; sent if it is another than before. */
+/* One line about how we are, each second; sent if the manager has another. */
 void notify_status(struct notify *notify, const char *status);
 
 /* To be called at least each second while all is well. */

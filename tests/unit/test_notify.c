@@ -171,5 +171,12 @@ Test(notify, manager_that_does_not_read_holds_nothing_up)
     alarm(10); /* a send that blocks would not end */
     for (int i = 0; i < 10000; i++)
         notify_extend(&notify, 1);
-    cr_expect_str_eq(told(), "EXTEND_TIMEOUT_USEC=1000000");
+    notify_ready(&notify);
+    notify_status(&notify, "well");
+    for (int i = 0; strcmp(told(), "") != 0; i++)
+        cr_assert_lt(i, 10000);
+    notify_ready(&notify);
+    notify_status(&notify, "well");
+    cr_expect_str_eq(told(), "READY=1", "what it had no room for is said again");
+    cr_expect_str_eq(told(), "STATUS=well");
 }
