@@ -71,13 +71,15 @@ static bool is_all_connected(const struct upkeep *upkeep)
 
 static void metrics_collect(const struct upkeep *upkeep, struct metrics *metrics)
 {
+    const struct follower *first = *upkeep->followers;
+
     *metrics = (struct metrics){
         .version = LIBSD_VERSION,
         .is_connected = is_all_connected(upkeep),
         .is_live = is_all_live(upkeep),
         .is_published = table_writer_is_published(upkeep->board->table),
-        .cluster = (*upkeep->followers)->publish.cluster,
-        .revision = (*upkeep->followers)->publish.revision,
+        .cluster = first != NULL ? first->publish.cluster : 0,
+        .revision = first != NULL ? first->publish.revision : 0,
         .snapshot_failures = upkeep->preserve.failures,
     };
     table_writer_stats(upkeep->board->table, &metrics->table);
