@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -291,25 +292,33 @@ Test(parity_watch, compacted_past_is_told)
     libsd_watch_close(open);
 }
 
-static void take_before(const libsd_event *event, void *value)
+enum {
+    UP = 1,
+    TOLD = 2
+};
+
+static void take_before(const libsd_event *event, void *arg)
 {
-    if (event->type == LIBSD_EVENT_DELETE && event->prev_kv && event->prev_kv->value.size == 3)
-        memcpy(value, event->prev_kv->value.data, 3);
-    else if (event->type == LIBSD_EVENT_CONNECTED)
-        strcpy(value, "up");
+    atomic_int *seen = arg;
+
+    if (event->type == LIBSD_EVENT_CONNECTED)
+        *seen = UP;
+    else if (event->type == LIBSD_EVENT_DELETE && event->prev_kv &&
+             event->prev_kv->value.size == 3 && memcmp(event->prev_kv->value.data, "old", 3) == 0)
+        *seen = TOLD;
 }
 
 Test(parity_watch, event_tells_what_was_before)
 {
-    static char volatile value[8];
+    static atomic_int seen;
     libsd_watch *open;
 
-    cr_assert_eq(libsd_watch_open(sd, libsd_str("/p"), LIBSD_WATCH_PREV_KV, 0, take_before,
-                                  (void *)value, &open),
-                 0);
-    UNTIL(value[0] == 'u', 5);
+    cr_assert_eq(
+        libsd_watch_open(sd, libsd_str("/p"), LIBSD_WATCH_PREV_KV, 0, take_before, &seen, &open),
+        0);
+    UNTIL(seen == UP, 5);
     put(sd, "/p", "old");
     cr_assert_eq(libsd_delete(sd, libsd_str("/p"), 0), 1);
-    UNTIL(value[0] == 'o' && value[1] == 'l' && value[2] == 'd', 5);
+    UNTIL(seen == TOLD, 5);
     libsd_watch_close(open);
 }
