@@ -178,7 +178,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: abi all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall
+.PHONY: abi all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall valgrind
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher $(B)/etcdsd
 
@@ -288,6 +288,8 @@ $(B)/flags: force | packages
 packages:
 ifneq (,$(filter abi check demo deps sanitize,$(MAKECMDGOALS)))
 	@packaging/install-deps build test
+else ifneq (,$(filter valgrind,$(MAKECMDGOALS)))
+	@packaging/install-deps build test valgrind
 else ifneq (,$(filter fuzz,$(MAKECMDGOALS)))
 	@packaging/install-deps build fuzz
 else
@@ -316,6 +318,13 @@ check: all $(EXAMPLES:tests/examples/%.c=$(B)/%) $(call programs,$(HELPERS),obj)
 
 sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
 	@tests/run $(B)/log $(SANITIZED)
+
+# Leaks are the address sanitizer's; what a forked child can't free safely is none.
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=no --trace-children=yes \
+	--trace-children-skip=*/etcd,*/sh,*/bash,*/rm,*/openssl
+VALGRIND_TESTS = $(addprefix tests/integration/libsd/test_,async.c kv.c ops.c register.c txn.c watch.c)
+valgrind: all $(call programs,$(VALGRIND_TESTS),obj) ## run the tests of libsd's essence under valgrind
+	TEST_UNDER='$(VALGRIND)' TEST_TIMEOUT=900 tests/run $(B)/log $(call programs,$(VALGRIND_TESTS),obj)
 
 fuzz: $(call programs,$(FUZZ_TARGETS),fuzz) ## look for crashing inputs, FUZZ_SECONDS (60) for each parser
 	@tests/fuzz/run $(FUZZ_SECONDS) $^
