@@ -18,7 +18,7 @@
 #include "internal.h"
 #include "watch.h"
 
-#define STABLE_NS (5 * S)   /* what ends earlier counts as a failure */
+#define STABLE_NS (5 * S) /* what ends earlier counts as a failure */
 #define IDLE_MS   5000
 
 static void request_page(struct libsd_watch *watch);

@@ -32,8 +32,8 @@
  * they run inside libsd_dispatch() on the caller's thread.
  *
  * FORK.  A handle belongs to the process that opened it.  In a forked child
- * every call on it returns LIBSD_EFORKED, and libsd_close() frees memory
- * without touching the parent's leases and connections.
+ * every call on it returns LIBSD_EFORKED, and libsd_close() frees what memory
+ * it safely can, without touching the parent's leases and connections.
  *
  * STRINGS are UTF-8 or any other NUL-terminated bytes; keys and values are
  * byte slices and may hold NUL.  Unless stated otherwise the library copies
