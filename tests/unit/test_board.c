@@ -14,6 +14,7 @@
 #include "paper_writer.h"
 
 static struct settings outer_says, inner_says;
+static struct config config; /* nothing is said of any service */
 static struct localnet net;
 static struct board board = { .table = &paper };
 static struct follower *outer, *inner;
@@ -34,7 +35,7 @@ static void setup(void)
     log_open(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_LEVEL_ERROR);
     settings_fill(&outer_says, "/service/", "service.etcd");
     settings_fill(&inner_says, "/inner/", "in.service.etcd");
-    outer = follower_new(&outer_says, &board, NULL, &net);
+    outer = follower_new(&outer_says, &board, &config, &net);
     cr_assert_not_null(outer);
 }
 
@@ -51,7 +52,7 @@ TestSuite(board, .init = setup, .fini = teardown);
 
 static void inner_comes(void)
 {
-    inner = follower_new(&inner_says, &board, NULL, &net);
+    inner = follower_new(&inner_says, &board, &config, &net);
     cr_assert_not_null(inner);
 }
 
