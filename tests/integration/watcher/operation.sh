@@ -14,7 +14,7 @@ start() {
 
 # What the service manager hears, a line each.
 manager() {
-    python3 - "$work/notify" <<'END'
+    exec python3 - "$work/notify" <<'END'
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
