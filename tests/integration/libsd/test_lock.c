@@ -600,7 +600,7 @@ Test(lock, withdrawal_at_any_moment_leaves_no_key)
         libsd_mutex *mutex = NULL;
 
         cr_assert_eq(libsd_lock_start(other, NAME, NULL, NULL, NULL, &mutex), 0);
-        usleep((useconds_t)i * 200);
+        usleep((useconds_t)i * 200); /* another moment each time */
         proxy_cut(&proxy);
         libsd_lock_close(mutex);
         UNTIL(keys() == 0, 20);
