@@ -19,103 +19,22 @@ bindir = $(exec_prefix)/bin
 sbindir = $(exec_prefix)/sbin
 
 # ---- sources --------------------------------------------------------------
+# What lies in a folder belongs to it; only the table has two halves.
 
 TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
 TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
-LIBSD = $(addprefix libsd/,ask.c auth.c base64.c buffer.c call.c check.c check_callback.c check_command.c check_http.c \
-	claim.c conf.c contest.c election.c endpoint.c \
-	error.c follow.c group.c grpc_error.c handle.c http.c instance.c json.c keeper.c keywatch.c kv.c kvs.c landmark.c lease.c \
-	lines.c lock.c loop.c manage.c message.c observe.c op.c options.c pending.c plan.c queue.c register.c registration.c \
-	registry.c reply.c request.c standing.c stats.c stream.c subscription.c timers.c txn.c util.c value.c wait.c watch.c)
-LIBSD += $(addprefix libsd/,address.c catalog.c catalogs.c choose.c discovery.c inquiry.c outlier.c peer.c \
-	pick.c process.c resolve.c rota.c shared_table.c snapshot.c)
+LIBSD = $(wildcard libsd/*.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
-MODULE = $(addprefix nss/module/,addresses.c answer.c hostent.c hosts.c services.c walk.c)
-WATCHER = $(addprefix nss/watcher/,main.c arguments.c board.c config.c endpoints.c follower.c keys.c localnet.c localnet_host.c log.c loop.c \
-	memory.c metrics.c metrics_http.c mirror.c model.c model_index.c networks.c notify.c preserve.c publish.c \
-	reload.c saved.c saved_file.c upkeep.c watcher.c zone.c)
+MODULE = $(wildcard nss/module/*.c)
+WATCHER = $(wildcard nss/watcher/*.c)
 CONF = libsd/conf.c # libc only, and linked to whoever reads the file
-
-CLI = $(addprefix libsd/cli/,main.c arguments.c connect.c list.c out.c program.c register.c \
-	resolve.c say.c status.c table.c watch.c)
+CLI = $(wildcard libsd/cli/*.c)
 
 # One program per file and line; what several of them need is in TEST_SUPPORT.
 # TSAN_TESTS are those of the tests in which threads matter most; Criterion
 # itself does not run under ThreadSanitizer, tests/unit/tsan/ stands in for it.
-UNIT_TESTS = $(addprefix tests/unit/test_, \
-	arguments.c \
-	board.c \
-	cli.c \
-	conf.c \
-	config.c \
-	first.c \
-	follow.c \
-	full.c \
-	hosts.c \
-	instance.c \
-	json.c \
-	killed.c \
-	lines.c \
-	localnet.c \
-	log.c \
-	metrics.c \
-	mirror.c \
-	model.c \
-	networks.c \
-	notify.c \
-	options.c \
-	pick.c \
-	process.c \
-	race.c \
-	registration.c \
-	sandbox.c \
-	saved.c \
-	services.c \
-	snapshot.c \
-	source.c \
-	stale.c \
-	table.c \
-	timers.c \
-	value.c \
-	zone.c \
-)
-INTEGRATION_TESTS = $(addprefix tests/integration/libsd/test_, \
-	async.c \
-	auth.c \
-	clock.c \
-	cluster.c \
-	connect.c \
-	discovery.c \
-	election.c \
-	faults.c \
-	follow.c \
-	gateway.c \
-	gateway_lease.c \
-	gateway_watch.c \
-	health.c \
-	hostile.c \
-	kv.c \
-	lock.c \
-	memory.c \
-	network.c \
-	once.c \
-	ops.c \
-	parity_client.c \
-	parity_kv.c \
-	parity_lease.c \
-	parity_lock.c \
-	parity_txn.c \
-	parity_watch.c \
-	register.c \
-	register_change.c \
-	register_conflicts.c \
-	register_losses.c \
-	register_many.c \
-	stats.c \
-	tls.c \
-	txn.c \
-	watch.c \
-)
+UNIT_TESTS = $(wildcard tests/unit/test_*.c)
+INTEGRATION_TESTS = $(wildcard tests/integration/libsd/test_*.c)
 TSAN_TESTS = $(addprefix tests/, \
 	integration/libsd/test_async.c \
 	integration/libsd/test_discovery.c \
@@ -128,14 +47,12 @@ TSAN_TESTS = $(addprefix tests/, \
 	unit/test_race.c \
 	unit/test_snapshot.c \
 )
-TEST_SUPPORT = tests/unit/table_help.c tests/unit/attack_help.c \
-	$(addprefix tests/integration/libsd/,cluster.c cost.c enlist.c etcd.c gateway.c mirror.c proxy.c scene.c tls.c users.c)
-HELPERS = $(addprefix tests/helpers/,ask.c balance.c)
-SHELL_TESTS = $(addprefix tests/integration/,resolve.sh balance.sh actions.sh binary.sh outages.sh registration.sh discovery.sh install.sh abi.sh link.sh parity.sh \
-	poll-loop.sh watcher/config.sh watcher/daemon.sh watcher/operation.sh watcher/staleness.sh cli/reading.sh cli/register.sh demo.sh)
-EXAMPLES = $(addprefix tests/examples/,connect-all.c pick-client.c poll-loop.c user-service.c)
+TEST_SUPPORT = $(filter-out $(UNIT_TESTS) $(INTEGRATION_TESTS),$(wildcard tests/unit/*.c tests/integration/libsd/*.c))
+HELPERS = $(wildcard tests/helpers/*.c)
+SHELL_TESTS = $(filter-out %/lib.sh %/certificates.sh,$(wildcard tests/integration/*.sh tests/integration/*/*.sh))
+EXAMPLES = $(wildcard tests/examples/*.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
-FUZZ_TARGETS = $(patsubst %,tests/fuzz/fuzz_%.c,adopt base64 conf config instance lines message module name saved stream table zone)
+FUZZ_TARGETS = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
 FUZZ_SECONDS = 60
 
