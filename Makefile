@@ -204,7 +204,7 @@ $(B)/flags: force | packages
 # A plain build says what is missing; what runs tests installs it.
 packages:
 ifneq (,$(filter abi check demo deps sanitize,$(MAKECMDGOALS)))
-	@packaging/install-deps build test
+	@packaging/install-deps build test $(if $(filter check,$(MAKECMDGOALS)),programs)
 else ifneq (,$(filter valgrind,$(MAKECMDGOALS)))
 	@packaging/install-deps build test valgrind
 else ifneq (,$(filter fuzz,$(MAKECMDGOALS)))
