@@ -17,6 +17,8 @@ libdir = $(exec_prefix)/lib$(addprefix /,$(multiarch))
 includedir = $(prefix)/include
 bindir = $(exec_prefix)/bin
 sbindir = $(exec_prefix)/sbin
+datarootdir = $(prefix)/share
+mandir = $(datarootdir)/man
 
 # ---- sources --------------------------------------------------------------
 # What lies in a folder belongs to it; only the table has two halves.
@@ -55,6 +57,9 @@ BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
 FUZZ_TARGETS = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_SUPPORT = tests/fuzz/image.c tests/fuzz/scratch.c
 FUZZ_SECONDS = 60
+
+MANUALS3 = $(patsubst packaging/man/%.in,$(B)/man/%,$(wildcard packaging/man/*.3.in))
+MANUALS = $(wildcard packaging/man/*.[1-8])
 
 # ---- flags ----------------------------------------------------------------
 # CFLAGS, CPPFLAGS and LDFLAGS are the user's; what the code needs is here.
@@ -97,7 +102,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 .SECONDARY:
 .PHONY: abi all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall valgrind
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
-	$(B)/etcdsd-watcher $(B)/etcdsd
+	$(B)/etcdsd-watcher $(B)/etcdsd $(MANUALS3)
 
 # One segment for code and constants: every process maps it, and is spared two
 # mappings and the padding between them.
@@ -124,6 +129,12 @@ $(B)/libsd.pc: libsd/libsd.pc.in force
 	@sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
 		-e "s|@version@|$$(sed -n 's/#define LIBSD_VERSION "\(.*\)"/\1/p' libsd/libsd.h)|" \
 		$< >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# Manual pages of functions are made from the headers; each has links by the
+# names of its functions.
+$(B)/man/%: packaging/man/%.in packaging/man/from-headers.awk $(HEADERS)
+	@mkdir -p $(@D)
+	awk -f packaging/man/from-headers.awk $(HEADERS) $< >$@
 
 # In build/ the programs find libsd.so.1 beside themselves; those that are
 # installed hold no path.
@@ -265,12 +276,12 @@ demo: all $(B)/user-service ## see names from etcd resolve, in private namespace
 abi: $(B)/libsd.so.1 ## write libsd's interface down in tests/abi, where it was meant to change
 	@tests/abi/dump $< tests/abi $(HEADERS)
 
-lint: $(call objects,$(SOURCES) $(EXAMPLES),analyze) ## formatting, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
+lint: $(MANUALS3) $(call objects,$(SOURCES) $(EXAMPLES),analyze) ## formatting, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, mandoc
 	@tests/lint
 
 INSTALLED = $(addprefix $(DESTDIR),$(libdir)/libnss_etcdsd.so.2 $(libdir)/libsd.so.1 $(libdir)/libsd.so \
 	$(libdir)/libsd.a $(libdir)/pkgconfig/libsd.pc $(HEADERS:libsd/%=$(includedir)/%) $(sbindir)/etcdsd-watcher \
-	$(bindir)/etcdsd)
+	$(bindir)/etcdsd) $(foreach page,$(MANUALS) $(MANUALS3),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 LDCONFIG = $(if $(DESTDIR),,-ldconfig)
 
 install: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd ## install below $(DESTDIR)$(prefix)
@@ -281,10 +292,14 @@ install: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd ## install below $(
 	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(includedir)
 	$(INSTALL) -m 755 $(B)/install/etcdsd-watcher $(DESTDIR)$(sbindir)
 	$(INSTALL) -m 755 $(B)/install/etcdsd $(DESTDIR)$(bindir)
+	for page in $(MANUALS) $(MANUALS3); do $(INSTALL) -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.} || exit; done
+	for page in $(MANUALS3); do for name in $$(sed -n 's/^\.Fo //p' $$page); do \
+		[ -e $(B)/man/$$name.3 ] || ln -sf $${page##*/} $(DESTDIR)$(mandir)/man3/$$name.3; done; done
 	$(LDCONFIG)
 
 uninstall: ## remove what install put there
 	rm -f $(INSTALLED)
+	find $(DESTDIR)$(mandir)/man3 -name 'libsd_*.3' -type l -delete
 	$(LDCONFIG)
 
 clean: ## remove build/

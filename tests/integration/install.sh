@@ -14,7 +14,8 @@ installed() {
     lib=$(dirname "$(find "$tree" -name libnss_etcdsd.so.2)")
     export PKG_CONFIG_PATH=$lib/pkgconfig
     [ -e "$lib/libsd.so.1" ] && [ -e "$lib/libsd.so" ] && [ -e "$lib/libsd.a" ] &&
-        [ -x "$tree/usr/sbin/etcdsd-watcher" ] && [ -x "$tree/usr/bin/etcdsd" ] && [ -e "$tree/usr/include/libsd.h" ]
+        [ -x "$tree/usr/sbin/etcdsd-watcher" ] && [ -x "$tree/usr/bin/etcdsd" ] && [ -e "$tree/usr/include/libsd.h" ] &&
+        [ -e "$tree/usr/share/man/man8/etcdsd-watcher.8" ] && [ -e "$tree/usr/share/man/man3/libsd_create.3" ]
 }
 
 no_path_inside() {
