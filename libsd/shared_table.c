@@ -49,12 +49,19 @@ static bool has_domain(const struct table_view *view, const char *domain)
     return table_domain_of(view, domain, length) == length;
 }
 
+/* Whether the watcher knows what is in the domain. */
+static bool has_content(const struct table_view *view, const char *domain)
+{
+    return table_is_all_ready(view) || table_is_ready(view, domain, strlen(domain));
+}
+
 bool shared_table_is_current(const libsd *sd)
 {
     const char *domain = sd->options.domain;
     struct table_view view;
 
-    return shared_table_is_allowed(sd) && view_take(false, &view) && has_domain(&view, domain);
+    return shared_table_is_allowed(sd) && view_take(false, &view) && has_domain(&view, domain) &&
+           has_content(&view, domain);
 }
 
 /* What a miss in the table is worth. */
@@ -287,7 +294,8 @@ enum shared_answer shared_table_pick(struct shared_name *name, bool stale, const
         struct table_view view;
         enum table_result result;
 
-        if (!view_take(stale, &view) || !name_is_possible(name, &view))
+        if (!view_take(stale, &view) || !name_is_possible(name, &view) ||
+            !has_content(&view, name->domain))
             return SHARED_UNKNOWN;
         result = table_find(&view, &name->owner, &record);
         if (result == TABLE_FOUND) {
@@ -387,7 +395,7 @@ int shared_table_list(const char *domain, const char *name, bool stale,
         char service[OWNER_NAME_SIZE];
         const char *rest = name;
 
-        if (!view_take(stale, &view) || !has_domain(&view, domain))
+        if (!view_take(stale, &view) || !has_domain(&view, domain) || !has_content(&view, domain))
             return SHARED_UNKNOWN;
         result = table_find_owner(&view, name, length, &owner);
         if (result == TABLE_MISS && table_view_holds(&view))

@@ -202,6 +202,9 @@ static int resolve(const struct table_view *view, const struct cli_arguments *ar
                         cli_table_verdict(&answer->header, verdict));
     if (!read_name(view, arguments->words[0], arguments->values[CLI_DOMAIN], answer))
         return cli_fail(CLI_USAGE, NULL, NULL, "%s: is no name", arguments->words[0]);
+    if (!table_is_ready(view, answer->name, strlen(answer->name)))
+        return cli_fail(CLI_TROUBLE, "the watcher's log says why", NULL,
+                        "%s: nothing is known of its domain yet", answer->name);
     if (answer->domain_length && answer->domain_length < strlen(answer->name))
         result = find(view, answer);
     if (result == TABLE_MISS || result == TABLE_FOREIGN)

@@ -10,7 +10,8 @@
 #include "say.h"
 #include "table.h"
 
-static void print_zones(const struct table_view *view, struct cli_json *json)
+/* The domains of which the watcher knows something, or those of which not. */
+static void print_zones(const struct table_view *view, bool ready, struct cli_json *json)
 {
     uint64_t count = table_load(view->words + TABLE_H_ZONES);
     uint32_t at = 0, length;
@@ -20,6 +21,8 @@ static void print_zones(const struct table_view *view, struct cli_json *json)
 
         if (!domain)
             break;
+        if (table_is_ready(view, domain, length) != ready)
+            continue;
         if (json) {
             cli_json_bytes(json, NULL, domain, length);
         } else {
@@ -48,7 +51,12 @@ static void print_lines(const struct table_view *view, const struct cli_header *
     printf("\nholds     %" PRIu64 " services, %" PRIu64 " instances; %" PRIu64
            " keys left out; %" PRIu64 " changes\ndomains  ",
            header->services, header->instances, header->dropped, header->changes);
-    print_zones(view, NULL);
+    print_zones(view, true, NULL);
+    if (header->unready) {
+        fputs("\nunready  ", stdout);
+        print_zones(view, false, NULL);
+        fputs(" (\"try again\": the watcher's log says why)", stdout);
+    }
     putchar('\n');
 }
 
@@ -81,7 +89,10 @@ static void print_json(const struct table_view *view, const struct cli_header *h
     cli_json_number(&json, "dropped", (int64_t)header->dropped);
     cli_json_number(&json, "changes", (int64_t)header->changes);
     cli_json_array(&json, "domains");
-    print_zones(view, &json);
+    print_zones(view, true, &json);
+    cli_json_array_end(&json);
+    cli_json_array(&json, "unready");
+    print_zones(view, false, &json);
     cli_json_array_end(&json);
     cli_json_object_end(&json);
 }

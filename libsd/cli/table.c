@@ -101,7 +101,8 @@ static enum cli_health health_of(const struct table_view *view, const struct cli
 {
     if (!table_source_is_usable(&source, view) || header->state == TABLE_SUPERSEDED)
         return CLI_BROKEN;
-    return header->fresh && header->state == TABLE_LIVE ? CLI_FOLLOWS : CLI_IMPAIRED;
+    return header->fresh && header->state == TABLE_LIVE && !header->unready ? CLI_FOLLOWS
+                                                                            : CLI_IMPAIRED;
 }
 
 void cli_table_header(const struct table_view *view, struct cli_header *header)
@@ -114,7 +115,8 @@ void cli_table_header(const struct table_view *view, struct cli_header *header)
         .state = (int)(state & 0xff),
         .this_boot = is_of_this_boot(view),
         .fresh = table_is_fresh(view, now),
-        .max_stale = table_load(words + TABLE_H_MAX_STALE),
+        .max_stale = (uint32_t)table_load(words + TABLE_H_MAX_STALE),
+        .unready = (uint32_t)(table_load(words + TABLE_H_MAX_STALE) >> 32),
         .revision = table_load(words + TABLE_H_REVISION),
         .cluster = table_load(words + TABLE_H_CLUSTER),
         .writer = table_load(words + TABLE_H_WRITER),
@@ -160,6 +162,8 @@ const char *cli_table_verdict(const struct cli_header *header, char text[CLI_TAB
                  "the table has", since, (unsigned long long)header->max_stale);
     else if (!header->fresh)
         snprintf(text, CLI_TABLE_LINE, "answers go on as they are: no watcher runs, %s", since);
+    else if (header->state == TABLE_LIVE)
+        snprintf(text, CLI_TABLE_LINE, "answers are what etcd has now, but not of all domains");
     else
         snprintf(text, CLI_TABLE_LINE,
                  "answers go on as they are: the watcher has no connection to etcd, %s", since);

@@ -27,6 +27,7 @@ struct cli_header {
     bool this_boot; /* ages mean something */
     uint64_t max_stale, revision, cluster, writer, size;
     uint64_t services, instances, changes, dropped;
+    uint32_t unready; /* bit n: of domain n nothing is known */
 };
 
 /* $ETCDSD_TABLE, else the usual one. */

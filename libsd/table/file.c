@@ -100,13 +100,12 @@ static uint64_t keys_end(uint64_t geometry, uint64_t from, uint64_t bytes)
 
 static bool header_is_good(const table_word *words, size_t bytes)
 {
-    uint64_t heap = word_get(words + TABLE_H_HEAP);
+    uint64_t heap = word_get(words + TABLE_H_HEAP), layout = word_get(words + TABLE_H_LAYOUT);
     uint64_t names = names_end(word_get(words + TABLE_H_NAMES), bytes);
     uint64_t keys = keys_end(word_get(words + TABLE_H_KEYS), names, bytes);
 
     return word_get(words + TABLE_H_MAGIC) == TABLE_MAGIC &&
-           word_get(words + TABLE_H_LAYOUT) ==
-               ((uint64_t)TABLE_HEADER_BYTES << 32 | TABLE_LAYOUT) &&
+           table_layout_minor(layout) <= TABLE_MINOR && layout << 16 == TABLE_LAYOUT_WORD << 16 &&
            word_get(words + TABLE_H_GENERATION) != 0 && word_get(words + TABLE_H_SIZE) == bytes &&
            (word_get(words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED && names != 0 &&
            keys != 0 && heap >= keys && heap <= bytes && heap % TABLE_GRANULE == 0;
@@ -197,7 +196,7 @@ int file_publish(const struct table_file *file, const char *path)
 
     if (rc < 0)
         return rc;
-    word_publish(file->words + TABLE_H_LAYOUT, (uint64_t)TABLE_HEADER_BYTES << 32 | TABLE_LAYOUT);
+    word_publish(file->words + TABLE_H_LAYOUT, TABLE_LAYOUT_WORD);
     /* fchmod: whatever the umask, every process must be able to read it. */
     if (fchmod(file->fd, 0644) != 0 || rename(temporary, path) != 0)
         return -errno;

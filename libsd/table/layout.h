@@ -76,8 +76,21 @@
  *  R6 No chain of used slots that a reader has to walk is longer than
  *     TABLE_MAX_PROBES; a writer that would exceed it makes a new file.
  *
+ *  R7 The names of a zone that is not ready are answered with neither a hit nor
+ *     a miss.  A zone loses that mark in a new file only: so whoever missed
+ *     before the zone was written can't find the mark gone afterwards.
+ *
  * A SIGKILL after any single store leaves a table for which all this holds;
  * at worst a block is lost until the next writer adopts the file.
+ *
+ * VERSIONS.  Another TABLE_LAYOUT is another file, at another path.  A minor
+ * version gives a meaning to bits that were 0 up to then, and 0 goes on meaning
+ * what it did.  So readers read each minor version; a writer adopts its own and
+ * older ones, and makes a new file where it finds a newer one.
+ *
+ *   minor 0   the first
+ *   minor 1   zones that are not ready (TABLE_H_MAX_STALE).  To readers that do
+ *             not know of them such zones are empty, and max-stale is 68 years
  */
 #ifndef ETCDSD_TABLE_LAYOUT_H
 #define ETCDSD_TABLE_LAYOUT_H
@@ -95,6 +108,7 @@ _Static_assert(sizeof(table_word) == 8, "an atomic word is eight bytes");
 
 #define TABLE_MAGIC             UINT64_C(0x3164736463746500) /* "\0etcdsd1", little endian */
 #define TABLE_LAYOUT            1                            /* also in the file's name: table.v1 */
+#define TABLE_MINOR             1
 #define TABLE_DEFAULT_DIRECTORY "/run/etcdsd"
 #define TABLE_DEFAULT_PATH      TABLE_DEFAULT_DIRECTORY "/table.v1"
 #define TABLE_DEFAULT_DOMAIN    "service.etcd"
@@ -114,7 +128,8 @@ _Static_assert(sizeof(table_word) == 8, "an atomic word is eight bytes");
 /* Words of the header.  The first two cache lines are what a lookup reads. */
 enum table_header_word {
     TABLE_H_MAGIC,
-    TABLE_H_LAYOUT,     /* header bytes:32 | layout:32; last word written of a new file */
+    TABLE_H_LAYOUT,     /* minor:16 | header bytes:16 | layout:32; last word written of a
+                           new file */
     TABLE_H_GENERATION, /* random, never 0; differs in every file ever made */
     TABLE_H_SIZE,       /* of the file, bytes */
     TABLE_H_NAMES,      /* slots - 1; they begin at TABLE_HEADER_BYTES */
@@ -125,7 +140,7 @@ enum table_header_word {
     TABLE_H_STATE,     /* since:56 (monotonic seconds) | enum table_state:8 */
     TABLE_H_HEARTBEAT, /* time(2):32 | monotonic seconds:32; each second while a
                           writer lives */
-    TABLE_H_MAX_STALE, /* seconds; 0: for ever */
+    TABLE_H_MAX_STALE, /* zones that are not ready, bit n: number n:32 | seconds:32, 0: for ever */
     TABLE_H_ZONES,     /* how many zones follow TABLE_ZONES_AT */
     TABLE_H_BOOT_ID,   /* of the host when heartbeat was written; two words */
     TABLE_H_BOOT_ID_2,
@@ -165,6 +180,14 @@ enum table_state {
 #define TABLE_ZONES_AT    1024
 #define TABLE_ZONES_BYTES (TABLE_HEADER_BYTES - TABLE_ZONES_AT)
 #define TABLE_MAX_ZONES   32
+
+#define TABLE_LAYOUT_WORD \
+    ((uint64_t)TABLE_MINOR << 48 | (uint64_t)TABLE_HEADER_BYTES << 32 | TABLE_LAYOUT)
+
+static inline uint32_t table_layout_minor(uint64_t word)
+{
+    return (uint32_t)(word >> 48);
+}
 
 /* Words of a record. */
 enum table_record_word {

@@ -65,20 +65,40 @@ const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *le
     return *at <= TABLE_ZONES_BYTES ? text : NULL;
 }
 
-uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length)
+/* The longest domain that the text is inside of: its length, 0 if there is none,
+ * and its number. */
+static uint32_t zone_of(const struct table_view *view, const char *text, size_t length,
+                        uint32_t *number)
 {
     uint64_t count = table_load(view->words + TABLE_H_ZONES);
     uint32_t at = 0, longest = 0, domain_length;
 
-    for (; count > 0 && count <= TABLE_MAX_ZONES; count--) {
+    for (uint32_t i = 0; count <= TABLE_MAX_ZONES && i < count; i++) {
         const char *domain = table_zone(view, &at, &domain_length);
 
         if (domain == NULL)
             break;
-        if (domain_length > longest && table_is_inside(text, length, domain, domain_length))
+        if (domain_length > longest && table_is_inside(text, length, domain, domain_length)) {
             longest = domain_length;
+            *number = i;
+        }
     }
     return longest;
+}
+
+uint32_t table_domain_of(const struct table_view *view, const char *text, size_t length)
+{
+    uint32_t number;
+
+    return zone_of(view, text, length, &number);
+}
+
+bool table_is_ready(const struct table_view *view, const char *text, size_t length)
+{
+    uint64_t unready = table_load(view->words + TABLE_H_MAX_STALE) >> 32;
+    uint32_t number = 0;
+
+    return unready == 0 || zone_of(view, text, length, &number) == 0 || !(unready >> number & 1);
 }
 
 /* ---- names ------------------------------------------------------------- */

@@ -70,6 +70,16 @@ uint32_t table_domain_of(const struct table_view *view, const char *text, size_t
  * of names that are not ours.  text as above. */
 static inline bool table_may_hold(const struct table_view *view, const char *text, size_t length);
 
+/* Whether the zone that `text` lies in is ready (R7); true if it lies in none.
+ * text as above. */
+bool table_is_ready(const struct table_view *view, const char *text, size_t length);
+
+/* Whether all zones are. */
+static inline bool table_is_all_ready(const struct table_view *view)
+{
+    return table_load(view->words + TABLE_H_MAX_STALE) >> 32 == 0;
+}
+
 /* The domain at `*at` (0 for the first) in the table's list: its text, not
  * terminated, and its length; *at moves on.  NULL: the list is broken. */
 const char *table_zone(const struct table_view *view, uint32_t *at, uint32_t *length);

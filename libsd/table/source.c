@@ -395,7 +395,7 @@ static bool is_of_this_boot(struct table_source *source, const struct table_view
 
 bool table_source_is_recent(struct table_source *source, const struct table_view *view, int64_t now)
 {
-    uint64_t max_stale = table_load(view->words + TABLE_H_MAX_STALE);
+    uint32_t max_stale = (uint32_t)table_load(view->words + TABLE_H_MAX_STALE);
     int64_t true_at = (int64_t)table_load(view->words + TABLE_H_TRUE_AT);
 
     if (max_stale == 0)

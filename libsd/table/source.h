@@ -157,6 +157,20 @@ static inline bool table_source_is_usable(struct table_source *source,
     }
 }
 
+/* Whether it may tell of the name, too (R7); text as table_is_ready() has it. */
+static inline bool table_source_may_tell(struct table_source *source, const struct table_view *view,
+                                         const char *text, size_t length)
+{
+    if (table_load(view->words + TABLE_H_MAX_STALE) == 0)
+        return true;
+    {
+        struct table_view same = *view;
+
+        return table_is_ready(&same, text, length) &&
+               table_source_is_recent(source, &same, table_now());
+    }
+}
+
 /* A position for table_record_pick().  Successive positions of a thread are a
  * Weyl sequence with the golden ratio, so any regular part of them (every
  * second, say) is spread as evenly as all.  Moves on only when used():

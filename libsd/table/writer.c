@@ -47,6 +47,7 @@ struct zones {
     uint64_t tails[TABLE_MAX_ZONES];
     size_t bytes; /* of the names in use */
     uint32_t count;
+    uint32_t unready; /* bit n: zone n is not ready */
 };
 
 struct table_writer {
@@ -142,6 +143,11 @@ static void beat(const struct table_writer *writer)
     word_put(header(writer, TABLE_H_HEARTBEAT), (uint64_t)time(NULL) << 32 | (uint32_t)now);
 }
 
+static uint64_t stale_word(const struct table_writer *writer)
+{
+    return (uint64_t)writer->zones.unready << 32 | writer->max_stale_s;
+}
+
 /* What is the same in each file that this writer makes. */
 static void header_fill(const struct table_writer *writer, struct store *store)
 {
@@ -153,7 +159,7 @@ static void header_fill(const struct table_writer *writer, struct store *store)
     for (uint32_t i = 0; i < writer->zones.count; i++)
         word_put(words + TABLE_H_TAILS + i, writer->zones.tails[i]);
     word_put(words + TABLE_H_ZONES, writer->zones.count);
-    word_put(words + TABLE_H_MAX_STALE, writer->max_stale_s);
+    word_put(words + TABLE_H_MAX_STALE, stale_word(writer));
     word_put(words + TABLE_H_WRITER, (uint64_t)getpid());
 }
 
@@ -349,7 +355,9 @@ static void adopted(struct table_writer *writer)
         true_at_put(writer, TABLE_AGELESS);
     if (state != TABLE_DISCONNECTED)
         state_put(writer, TABLE_DISCONNECTED);
-    word_put(header(writer, TABLE_H_MAX_STALE), writer->max_stale_s);
+    writer->zones.unready = (uint32_t)(word_get(header(writer, TABLE_H_MAX_STALE)) >> 32);
+    word_put(header(writer, TABLE_H_MAX_STALE), stale_word(writer));
+    word_put(header(writer, TABLE_H_LAYOUT), TABLE_LAYOUT_WORD);
     word_put(header(writer, TABLE_H_WRITER), (uint64_t)getpid());
     word_put(header(writer, TABLE_H_CHANGES), 0);
     beat(writer);
@@ -513,26 +521,37 @@ int table_writer_publish(struct table_writer *writer)
     return rc;
 }
 
-int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count)
+/* R7: a new file unless all that changes is that zones are no longer ready. */
+int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count,
+                           uint32_t unready)
 {
     struct zones before = writer->zones;
     int rc = zones_set(&writer->zones, domains, count);
+    bool is_same = rc == 0 && writer->zones.count == before.count &&
+                   memcmp(writer->zones.names, before.names, sizeof before.names) == 0;
 
-    if (rc == 0 && (writer->zones.count != before.count ||
-                    memcmp(writer->zones.names, before.names, sizeof before.names) != 0)) {
+    writer->zones.unready = unready;
+    if (is_same && unready == before.unready)
+        return 0;
+    if (is_same && (before.unready & ~unready) == 0)
+        word_put(header(writer, TABLE_H_MAX_STALE), stale_word(writer));
+    else if (rc == 0)
         rc = replace_file(writer, 0);
-        rc = rc < 0 ? rc : 1;
-    }
     if (rc < 0)
         writer->zones = before;
-    return rc;
+    return rc < 0 ? rc : 1;
+}
+
+uint32_t table_writer_unready(const struct table_writer *writer)
+{
+    return writer->zones.unready;
 }
 
 void table_writer_set_limits(struct table_writer *writer, uint32_t max_stale_s, uint64_t max_bytes)
 {
     writer->max_stale_s = max_stale_s;
     writer->max_bytes = max_bytes;
-    word_put(header(writer, TABLE_H_MAX_STALE), max_stale_s);
+    word_put(header(writer, TABLE_H_MAX_STALE), stale_word(writer));
 }
 
 int table_writer_publish_old(struct table_writer *writer, int64_t age_s)

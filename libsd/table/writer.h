@@ -88,9 +88,15 @@ int table_writer_publish_old(struct table_writer *writer, int64_t age_s);
 int table_writer_is_published(const struct table_writer *writer);
 
 /* Other zones: in a new file that has the same services.  What lies in none of
- * them can't be found by name any more.  Returns 1, or 0 if they are the same;
- * upon an error the old ones stay. */
-int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count);
+ * them can't be found by name any more.  unready: bit n says that nobody knows
+ * what is in zone n, so that its names are neither answered nor denied; in a
+ * file that was adopted it is what it was before.  Returns 1, or 0 if all is the
+ * same; upon an error the old ones stay. */
+int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count,
+                           uint32_t unready);
+
+/* The zones that are not ready; see above. */
+uint32_t table_writer_unready(const struct table_writer *writer);
 
 /* As in the options. */
 void table_writer_set_limits(struct table_writer *writer, uint32_t max_stale_s, uint64_t max_bytes);

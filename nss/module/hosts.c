@@ -46,7 +46,7 @@ TABLE_HOT enum answer find_in(const struct table_view *view, const char *text, s
 
     if (result == TABLE_FOREIGN)
         return ANSWER_FOREIGN;
-    if (result == TABLE_AGAIN || !table_source_is_usable(&table_file, view))
+    if (result == TABLE_AGAIN || !table_source_may_tell(&table_file, view, text, length))
         return ANSWER_AGAIN;
     return result == TABLE_FOUND ? ANSWER_FOUND : ANSWER_NO_NAME;
 }

@@ -105,7 +105,7 @@ static enum answer answer(const char *name, uint32_t port, struct servent *servi
         result =
             name != NULL ? find_name(&view, name, &record) : table_find_port(&view, port, &record);
         if (result == TABLE_MISS && table_view_holds(&view))
-            return ANSWER_NO_NAME;
+            return table_is_all_ready(&view) ? ANSWER_NO_NAME : ANSWER_FOREIGN;
         if (result != TABLE_FOUND)
             continue;
         found = table_record_port(&record) == 0

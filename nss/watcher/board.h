@@ -6,13 +6,23 @@
  *     zone b -- model -- publish --+-- board -- table writer
  *
  * Rules:
- *  B1 The table is LIVE if all zones are that its header names; a zone that
- *     comes with a reload, and may never be listed, takes nothing from others.
+ *  B1 The table is LIVE if all zones are that its header names, but for those
+ *     set aside; a zone that comes with a reload, and may never be listed, takes
+ *     nothing from others.
  *  B2 A name is of the zone with the longest domain that it lies in; no other
  *     zone writes it or takes it out.
  *  B3 The header names a zone once all of the zone's first list is written, not
  *     before: until then its names are not ours, rather than unknown.
  *  B4 What lies in no zone goes when the header no longer names its zone.
+ *  B5 A zone that etcd does not show us while it shows us another (its prefix is
+ *     denied, say) is set aside: nobody waits for it.  What the table has of it
+ *     goes on answering for max-stale.  If there is nothing, or after that, the
+ *     header marks it as not ready: its names are "try again", never unknown.
+ *
+ *                  no list yet, or older than max-stale
+ *     ready ---------------------------------------------> not ready
+ *       ^                                                     |
+ *       +---------------- its list, in a new file ------------+
  */
 #ifndef ETCDSD_WATCHER_BOARD_H
 #define ETCDSD_WATCHER_BOARD_H
@@ -29,6 +39,10 @@ struct board {
     uint64_t dropped;      /* last given to the table */
     bool is_failing;       /* the zones of the header could not be set, which was logged */
     bool is_unsettled;     /* something failed: to be tried again */
+    uint32_t unready;      /* zones that the header marks so, bit n: zone n */
+    int64_t old_s;         /* monotonic: when that was etcd's which was there before we were;
+                              INT64_MIN: nobody knows */
+    uint32_t max_stale_s;  /* 0: for ever */
     bool is_set;           /* the header once named all zones; before, it names those at start */
 };
 
@@ -39,8 +53,15 @@ void board_remove(struct board *board, struct publish *publish);
 /* The zone that the name is of; NULL: none. */
 struct publish *board_owner(const struct board *board, const char *name, size_t length);
 
-/* Whether each zone once had a complete list. */
-bool board_is_complete(const struct board *board);
+/* After all zones of the start were added: which of them an adopted table
+ * knows, and how old that is. */
+void board_begin(struct board *board);
+
+/* Whether the header says that the zone's names are answered or denied. */
+bool board_is_ready(const struct board *board, const struct publish *publish);
+
+/* Once a second: sets zones aside and takes them back (B5). */
+void board_tick(struct board *board);
 
 /* Whether services wait for room. */
 bool board_is_waiting(const struct board *board);
@@ -55,12 +76,13 @@ void board_set_state(const struct board *board);
  * all zones are written. */
 void board_count(struct board *board);
 
-/* When all zones are complete and no service waits: shows a new table, or its new zones, and takes
- * out what is not theirs (B3, B4). */
+/* When all zones but those set aside are complete, and no service waits: shows a
+ * new table, or its new zones, and takes out what is not theirs (B3, B4). */
 void board_settle(struct board *board);
 
-/* All zones are full of a snapshot whose content was etcd's age_s seconds ago
- * (table_writer_publish_old() has the details): shows it in a new table. */
+/* Zones that are known are full of a snapshot whose content was etcd's age_s
+ * seconds ago (table_writer_publish_old() has the details): shows it in a new
+ * table, in which the others are not ready. */
 void board_show_old(struct board *board, int64_t age_s);
 
 #endif

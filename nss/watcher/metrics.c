@@ -95,6 +95,16 @@ static void zones(struct text *text, const struct metrics *metrics)
         zone_sample(text, "zone_held", &metrics->zones[i], metrics->zones[i].held);
 }
 
+static void zone_states(struct text *text, const struct metrics *metrics)
+{
+    head(text, "zone_live", "gauge", "Whether what is known of the zone is that of etcd.");
+    for (uint32_t i = 0; i < metrics->zone_count; i++)
+        zone_sample(text, "zone_live", &metrics->zones[i], metrics->zones[i].is_live);
+    head(text, "zone_ready", "gauge", "Whether names of the zone are answered or denied.");
+    for (uint32_t i = 0; i < metrics->zone_count; i++)
+        zone_sample(text, "zone_ready", &metrics->zones[i], metrics->zones[i].is_ready);
+}
+
 static void table(struct text *text, const struct metrics *metrics)
 {
     const struct table_writer_stats *stats = &metrics->table;
@@ -127,6 +137,7 @@ size_t metrics_render(const struct metrics *metrics, char *buffer, size_t size)
     gauge(&text, "revision", (uint64_t)metrics->revision, "Revision of etcd that the table shows.");
     table(&text, metrics);
     zones(&text, metrics);
+    zone_states(&text, metrics);
     counter(&text, "events_total", counters->events, "Puts and deletes that etcd told.");
     gauge(&text, "last_event_time_seconds", counters->event_at, "When the last of them came.");
     counter(&text, "lists_total", counters->lists, "Complete lists of the content of etcd.");

@@ -16,6 +16,7 @@
 struct metrics_zone {
     const char *prefix, *domain;
     uint64_t keys, dropped, held;
+    bool is_live, is_ready;
 };
 
 /* What there is to tell. */
@@ -32,7 +33,7 @@ struct metrics {
 };
 
 /* More than any text takes: 32 zones, each label escaped. */
-#define METRICS_SIZE ((size_t)192 << 10)
+#define METRICS_SIZE ((size_t)320 << 10)
 
 /* Writes the text.  Returns its length, or 0 if it did not fit. */
 size_t metrics_render(const struct metrics *metrics, char *text, size_t size);

@@ -43,17 +43,22 @@ static void state_set(const struct mirror *mirror)
 static void on_disconnected(struct mirror *mirror, const libsd_event *event)
 {
     const char *detail = event->detail != NULL ? event->detail : libsd_strerror(event->error);
-    bool is_news = mirror->lost_ms == 0 ? !board_is_lost(mirror->publish->board)
-                                        : mirror->error != event->error;
+    bool is_denial = event->error == LIBSD_EDENIED;
+    bool is_news = mirror->lost_ms == 0 && !is_denial ? !board_is_lost(mirror->publish->board)
+                                                      : mirror->error != event->error;
 
     if (mirror->lost_ms == 0) {
         mirror->lost_ms = now_ms();
         mirror->outages++;
     }
     mirror->is_connected = false;
-    mirror->publish->is_lost = true;
     mirror->error = event->error;
-    log_line(is_news ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "etcd is out of sight: %s (%s)", detail,
+    mirror->publish->is_lost = true;
+    mirror->publish->error = event->error;
+    mirror->publish->lost_s = mirror->lost_ms / 1000;
+    log_line(is_news ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "zone %s: %s: %s (%s)",
+             mirror->zone->domain, is_denial ? "etcd refuses its keys" : "etcd is out of sight",
+             detail,
              table_writer_is_published(mirror->publish->table) ? "the table goes on answering"
                                                                : "nothing is published yet");
     state_set(mirror);
@@ -66,6 +71,7 @@ static void on_connected(struct mirror *mirror)
     int64_t lost_s = (now_ms() - mirror->lost_ms + 500) / 1000;
 
     mirror->publish->is_lost = false;
+    mirror->publish->error = 0;
     mirror->lost_ms = 0;
     mirror->error = 0;
     mirror->is_connected = true;
@@ -131,8 +137,8 @@ static void out_of_memory(struct mirror *mirror)
 static void tell_progress(struct mirror *mirror)
 {
     mirror->progress_ms = now_ms();
-    log_line(LOG_LEVEL_INFO, "list: %" PRIu64 " keys so far, %" PRId64 " s", mirror->listed,
-             (mirror->progress_ms - mirror->begun_ms) / 1000);
+    log_line(LOG_LEVEL_INFO, "zone %s: list: %" PRIu64 " keys so far, %" PRId64 " s",
+             mirror->zone->domain, mirror->listed, (mirror->progress_ms - mirror->begun_ms) / 1000);
 }
 
 /* A value that is too large changes nothing where there was one before. */
@@ -208,15 +214,16 @@ static void hold(struct mirror *mirror, uint64_t lacking)
     mirror->held_ms = now_ms();
     mirror->ask_ms = mirror->held_ms + confirm_ms(mirror);
     log_line(LOG_LEVEL_WARNING,
-             "list: lacks %" PRIu64 " of %" PRIu64 " instances: another cluster, or a store that "
-             "was wiped? They are kept until a list in %" PRIu32 " s says the same (confirm-loss)",
-             lacking, mirror->known, mirror->confirm_loss_s);
+             "zone %s: list: lacks %" PRIu64 " of %" PRIu64 " instances: another cluster, or a "
+             "store that was wiped? They are kept until a list in %" PRIu32 " s says the same "
+             "(confirm-loss)",
+             mirror->zone->domain, lacking, mirror->known, mirror->confirm_loss_s);
 }
 
 static void release(struct mirror *mirror, const char *why)
 {
     if (mirror->held_ms != 0)
-        log_line(LOG_LEVEL_WARNING, "list: %s", why);
+        log_line(LOG_LEVEL_WARNING, "zone %s: list: %s", mirror->zone->domain, why);
     mirror->held = 0;
     mirror->held_ms = 0;
 }
@@ -260,7 +267,7 @@ static void on_list_begin(struct mirror *mirror)
     mirror->is_listing = true;
     mirror->listed = 0;
     mirror->begun_ms = mirror->progress_ms = now_ms();
-    log_line(LOG_LEVEL_DEBUG, "list: begins");
+    log_line(LOG_LEVEL_DEBUG, "zone %s: list: begins", mirror->zone->domain);
 }
 
 static void list_apply(struct mirror *mirror, int64_t revision)
@@ -270,10 +277,10 @@ static void list_apply(struct mirror *mirror, int64_t revision)
 
     publish_list(mirror->publish, revision);
     log_line(is_first || swept > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
-             "list at revision %" PRId64 ": %" PRIu64 " keys, %" PRIu64 " of them dropped, %" PRIu64
-             " gone since before, %" PRId64 " ms",
-             revision, mirror->model->instance_count, mirror->model->unreadable, swept,
-             now_ms() - mirror->begun_ms);
+             "zone %s: list at revision %" PRId64 ": %" PRIu64 " keys, %" PRIu64
+             " of them dropped, %" PRIu64 " gone since before, %" PRId64 " ms",
+             mirror->zone->domain, revision, mirror->model->instance_count,
+             mirror->model->unreadable, swept, now_ms() - mirror->begun_ms);
     if (is_first) /* what the pages of the list took is worth giving back */
         malloc_trim(0);
 }
@@ -354,7 +361,7 @@ void mirror_event(const libsd_event *event, void *arg)
         on_connected(mirror);
         break;
     case LIBSD_EVENT_ENDED:
-        log_line(LOG_LEVEL_ERROR, "etcd: the watch ended: %s",
+        log_line(LOG_LEVEL_ERROR, "zone %s: the watch ended: %s", mirror->zone->domain,
                  event->detail != NULL ? event->detail : libsd_strerror(event->error));
         mirror->has_ended = true;
         break;
@@ -394,8 +401,9 @@ int mirror_restore(struct mirror *mirror, const char *key, size_t key_length,
 
 void mirror_restored(struct mirror *mirror, uint64_t cluster, int64_t revision)
 {
-    if (table_writer_is_published(mirror->publish->table))
+    if (table_writer_is_published(mirror->publish->table) || mirror->model->instance_count == 0)
         return;
+    mirror->publish->is_known = true;
     mirror->publish->cluster = cluster;
     publish_changes(mirror->publish, revision);
 }

@@ -86,8 +86,9 @@ bool mirror_wants_list(struct mirror *mirror);
 int mirror_restore(struct mirror *mirror, const char *key, size_t key_length,
                    const struct model_value *value);
 
-/* That was all of it: writes it to a table that is not shown yet.  One that was
- * adopted goes on as it is: the snapshot then only tells what was known. */
+/* That was all of it: writes it to a table that is not shown yet, if it is
+ * anything (B3: what the snapshot knows nothing of is not empty, but unknown).
+ * One that was adopted goes on as it is: the snapshot then only tells what was known. */
 void mirror_restored(struct mirror *mirror, uint64_t cluster, int64_t revision);
 
 /* The host's addresses changed: limits of all services are made anew. */

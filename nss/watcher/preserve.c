@@ -63,19 +63,8 @@ static const char *unfit(const struct preserve *preserve, const struct saved *sn
     return age > preserve->max_stale_s ? "it is too old (max-stale)" : NULL;
 }
 
-/* B3: a zone that the snapshot knows nothing of is not empty, but unknown. */
-static bool is_all_there(const struct preserve *preserve)
-{
-    FOR_EACH(follower, preserve)
-    if (follower->model.instance_count == 0)
-        return false;
-    return true;
-}
-
 static void show(struct preserve *preserve, const struct saved_head *head, int64_t age)
 {
-    if (!is_all_there(preserve))
-        return;
     FOR_EACH(follower, preserve)
     mirror_restored(&follower->mirror, head->cluster, head->revision);
     if (!table_writer_is_published(preserve->board->table))
@@ -153,18 +142,30 @@ static struct table_writer_stats stats_of(const struct preserve *preserve)
     return stats;
 }
 
+/* Not in a snapshot: who is set aside (B5) has content of another age, which
+ * matters where there is a max-stale. */
+static bool is_left_out(const struct preserve *preserve, const struct publish *publish)
+{
+    return publish->is_apart && (preserve->max_stale_s > 0 || !publish->is_known);
+}
+
 /* Neither half a list nor what is in doubt. */
 static bool is_settled(const struct preserve *preserve)
 {
+    bool is_any = false;
+
     FOR_EACH(follower, preserve)
     {
         const struct mirror *mirror = &follower->mirror;
 
+        if (mirror->publish->is_apart)
+            continue;
         if (!mirror->publish->is_complete || mirror->is_listing || !mirror->is_whole ||
             mirror->held_ms != 0)
             return false;
+        is_any = true;
     }
-    return *preserve->followers != NULL;
+    return is_any;
 }
 
 /* The age of what does not change counts, too, where there is a max-stale. */
@@ -196,8 +197,8 @@ static int write_now(const struct preserve *preserve)
     uint32_t count = 0;
 
     head_fill(preserve, &head);
-    for (struct follower *follower = *preserve->followers;
-         follower != NULL && count < TABLE_MAX_ZONES; follower = follower->next)
+    FOR_EACH(follower, preserve)
+    if (!is_left_out(preserve, &follower->publish) && count < TABLE_MAX_ZONES)
         zones[count++] = (struct saved_zone){ .prefix = follower->zone.prefix,
                                               .prefix_length = follower->zone.prefix_length,
                                               .model = &follower->model };

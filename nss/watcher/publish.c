@@ -319,7 +319,7 @@ void publish_changes(struct publish *publish, int64_t revision)
 void publish_list(struct publish *publish, int64_t revision)
 {
     publish_changes(publish, revision);
-    publish->is_complete = true;
+    publish->is_complete = publish->is_known = true;
     board_settle(publish->board);
 }
 

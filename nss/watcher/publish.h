@@ -5,7 +5,7 @@
  *
  * Rules:
  *  P1 A new table is shown only when it holds all of a complete list, or all
- *     of a snapshot of one.
+ *     of a snapshot of one, of each zone that is not set aside (B5).
  *  P2 An error never takes anything out of the table: a service that can't be
  *     written stays there as it was.
  */
@@ -37,6 +37,11 @@ struct publish {
     bool is_live;                /* connected, and what the model holds is etcd's */
     bool is_lost;                /* etcd is out of sight */
     bool is_named;               /* the table's header names the zone */
+    bool is_known;               /* the table has content of it, however old */
+    bool is_apart;               /* set aside (B5) */
+    int error;                   /* why etcd is out of sight, LIBSD_E* */
+    int64_t lost_s;              /* monotonic: since when */
+    int64_t true_s;              /* monotonic: when it was live last; 0: not yet */
     bool is_short;               /* services wait for room, which was logged at told_s */
     int64_t told_s;              /* monotonic */
     bool is_complete;            /* the model once held all of a list */
@@ -64,7 +69,7 @@ void publish_changes(struct publish *publish, int64_t revision);
 void publish_ahead(struct publish *publish);
 
 /* A list is complete: takes out what only the table has, and shows a new
- * table if all zones are complete (P1).  Services must be dirty that the table may not have. */
+ * table if no zone is waited for (P1).  Services must be dirty that the table may not have. */
 void publish_list(struct publish *publish, int64_t revision);
 
 /* Tries again what failed.  To be called once a second, with a model that is

@@ -160,6 +160,7 @@ static void apply(struct watcher *watcher, struct config *config, libsd *sd, str
     log_open(STDERR_FILENO, (int)config->top.log_level);
     table_writer_set_limits(watcher->table, (uint32_t)config->top.max_stale_s,
                             config->top.max_table_bytes);
+    watcher->board.max_stale_s = (uint32_t)config->top.max_stale_s;
     etcd_replace(watcher, sd);
     zones_change(watcher, fresh);
     for (struct follower *follower = watcher->followers; follower != NULL;

@@ -52,19 +52,28 @@ static void counters_collect(const struct upkeep *upkeep, struct table_counters 
     }
 }
 
-/* Whether all zones have the property. */
+/* Whether all zones have the property, but for those set aside. */
 static bool is_all_live(const struct upkeep *upkeep)
 {
     FOR_EACH(follower, upkeep)
-    if (!follower->publish.is_live)
+    if (!follower->publish.is_live && !follower->publish.is_apart)
         return false;
     return true;
+}
+
+/* NULL: none. */
+static const struct follower *first_apart(const struct upkeep *upkeep)
+{
+    FOR_EACH(follower, upkeep)
+    if (follower->publish.is_apart)
+        return follower;
+    return NULL;
 }
 
 static bool is_all_connected(const struct upkeep *upkeep)
 {
     FOR_EACH(follower, upkeep)
-    if (!follower->mirror.is_connected)
+    if (!follower->mirror.is_connected && !follower->publish.is_apart)
         return false;
     return true;
 }
@@ -92,6 +101,8 @@ static void metrics_collect(const struct upkeep *upkeep, struct metrics *metrics
             .keys = follower->model.instance_count,
             .dropped = follower->model.unreadable,
             .held = follower->mirror.held,
+            .is_live = follower->publish.is_live,
+            .is_ready = board_is_ready(upkeep->board, &follower->publish),
         };
 }
 
@@ -128,6 +139,7 @@ static void status_text(const struct upkeep *upkeep, char *text, size_t size)
 {
     struct table_writer_stats stats;
     struct table_counters counters;
+    const struct follower *apart = first_apart(upkeep);
     const char *state = "etcd is out of sight, answers go on";
 
     table_writer_stats(upkeep->board->table, &stats);
@@ -139,12 +151,16 @@ static void status_text(const struct upkeep *upkeep, char *text, size_t size)
     }
     if (counters.held > 0)
         state = "etcd's list lacks too much, waiting for another one";
+    else if (is_all_live(upkeep) && apart != NULL)
+        state = "following etcd, but not each zone";
     else if (is_all_live(upkeep))
         state = "following etcd";
     else if (is_all_connected(upkeep))
         state = "reading etcd's list, answers go on";
-    snprintf(text, size, "%s: %" PRIu64 " services, %" PRIu64 " instances", state, stats.services,
-             stats.instances);
+    snprintf(text, size, "%s: %" PRIu64 " services, %" PRIu64 " instances%s%.60s%s", state,
+             stats.services, stats.instances, apart != NULL ? "; set aside: " : "",
+             apart != NULL ? apart->zone.domain : "",
+             apart != NULL ? ", as etcd does not show it" : "");
 }
 
 static bool is_any_listing(const struct upkeep *upkeep)

@@ -204,6 +204,8 @@ static int followers_open(struct watcher *watcher)
             return WATCHER_FAILED;
         }
     }
+    watcher->board.max_stale_s = (uint32_t)config->top.max_stale_s;
+    board_begin(&watcher->board);
     if (upkeep_start(watcher) != 0)
         return WATCHER_FAILED;
     for (struct follower *follower = watcher->followers; follower != NULL;
@@ -257,6 +259,7 @@ void watcher_tick(struct watcher *watcher)
         if (mirror_wants_list(&follower->mirror)) /* each watch begins with one */
             watcher_follow(watcher, follower);
     }
+    board_tick(&watcher->board);
     upkeep_tick(&watcher->upkeep, (uint32_t)watcher->config->top.max_stale_s);
     log_tick();
 }

@@ -34,6 +34,7 @@ struct table_writer {
     int64_t revision;
     uint64_t dropped;
     char zones[600]; /* "a.example b.example " */
+    uint32_t unready;
     int64_t age_s;
 };
 
@@ -118,7 +119,8 @@ int table_writer_is_published(const struct table_writer *writer)
     return writer->published != 0;
 }
 
-int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count)
+int table_writer_set_zones(struct table_writer *writer, const char *const *domains, size_t count,
+                           uint32_t unready)
 {
     char zones[sizeof writer->zones] = "";
 
@@ -126,10 +128,16 @@ int table_writer_set_zones(struct table_writer *writer, const char *const *domai
         return writer->error;
     for (size_t i = 0; i < count; i++)
         snprintf(zones + strlen(zones), sizeof zones - strlen(zones), "%s ", domains[i]);
-    if (strcmp(zones, writer->zones) == 0)
+    if (strcmp(zones, writer->zones) == 0 && writer->unready == unready)
         return 0;
+    writer->unready = unready;
     strcpy(writer->zones, zones);
     return 1;
+}
+
+uint32_t table_writer_unready(const struct table_writer *writer)
+{
+    return writer->unready;
 }
 
 void table_writer_set_state(struct table_writer *writer, int state)

@@ -252,6 +252,126 @@ Test(board, B4_nothing_goes_while_the_header_still_names_its_zone)
     cr_expect(shows("user.in.service.etcd"));
 }
 
+/* ---- zones set aside --------------------------------------------------- */
+
+static void deny(struct follower *follower)
+{
+    const libsd_event event = { .type = LIBSD_EVENT_DISCONNECTED, .error = LIBSD_EDENIED };
+
+    mirror_event(&event, &follower->mirror);
+}
+
+enum {
+    INNER = 2 /* its bit among the zones that are not ready */
+};
+
+Test(board, B5_a_denied_zone_is_not_waited_for)
+{
+    inner_comes();
+    deny(inner);
+    board_tick(&board);
+    cr_expect_eq(paper.published, 0, "nothing is known yet");
+    list(outer, 10, "/service/user/i1");
+    cr_expect_eq(paper.published, 0);
+    board_tick(&board);
+    cr_expect_eq(paper.published, 1);
+    cr_expect_str_eq(paper.zones, "service.etcd in.service.etcd ");
+    cr_expect_eq(paper.unready, INNER);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    cr_expect_eq(paper.revision, 10);
+    list(inner, 12, "/inner/user/i1");
+    board_tick(&board);
+    cr_expect_eq(paper.unready, 0);
+    cr_expect(shows("user.in.service.etcd"));
+}
+
+Test(board, B5_a_zone_that_fails_beside_another_is_given_some_seconds)
+{
+    inner_comes();
+    list(outer, 10, "/service/user/i1");
+    tell(inner, LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    board_tick(&board);
+    cr_expect_eq(paper.published, 0);
+    inner->publish.lost_s -= 60;
+    board_tick(&board);
+    cr_expect_eq(paper.published, 1);
+    cr_expect_eq(paper.unready, INNER);
+}
+
+Test(board, B5_if_no_zone_is_shown_none_is_set_aside)
+{
+    inner_comes();
+    list(outer, 10, "/service/user/i1");
+    list(inner, 12, "/inner/user/i1");
+    tell(inner, LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    tell(outer, LIBSD_EVENT_DISCONNECTED, 0, NULL);
+    inner->publish.lost_s -= 60;
+    outer->publish.lost_s -= 60;
+    board_tick(&board);
+    cr_expect_not(inner->publish.is_apart || outer->publish.is_apart);
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
+}
+
+Test(board, B5_what_is_known_answers_for_max_stale)
+{
+    inner_comes();
+    board.max_stale_s = 60;
+    list(outer, 10, "/service/user/i1");
+    list(inner, 12, "/inner/user/i1");
+    board_tick(&board);
+    deny(inner);
+    board_tick(&board);
+    cr_expect(inner->publish.is_apart);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    cr_expect_eq(paper.unready, 0);
+    list(outer, 14, "/service/user/i1");
+    cr_expect(shows("user.in.service.etcd"), "nothing of it is swept");
+    inner->publish.true_s -= 100;
+    board_tick(&board);
+    cr_expect_eq(paper.unready, INNER);
+    board.max_stale_s = 0;
+    board_tick(&board);
+    cr_expect_eq(paper.unready, 0);
+}
+
+Test(board, B5_an_adopted_table_says_what_it_knows)
+{
+    inner_comes();
+    paper.published = 1;
+    paper.unready = INNER;
+    board_begin(&board);
+    cr_expect(outer->publish.is_known);
+    cr_expect_not(inner->publish.is_known);
+    strcpy(paper.services[0].name, "old.service.etcd");
+    list(outer, 10, "/service/user/i1");
+    cr_expect(shows("old.service.etcd"), "the other zone is waited for");
+    deny(inner);
+    board_tick(&board);
+    cr_expect_not(shows("old.service.etcd"));
+    cr_expect_eq(paper.unready, INNER);
+}
+
+Test(board, B5_a_snapshot_may_know_some_zones_only)
+{
+    const struct model_value value = { .family = 4, .address = { 10, 0, 0, 1 } };
+
+    inner_comes();
+    cr_assert_eq(mirror_restore(&outer->mirror, "user/i1", 7, &value), 0);
+    mirror_restored(&outer->mirror, 5, 10);
+    mirror_restored(&inner->mirror, 5, 10);
+    board_show_old(&board, 30);
+    cr_expect_eq(paper.published, 1);
+    cr_expect_eq(paper.unready, INNER);
+    cr_expect_eq(paper.age_s, 30);
+}
+
+Test(board, B5_a_snapshot_of_nothing_is_not_shown)
+{
+    inner_comes();
+    board_show_old(&board, 30);
+    cr_expect_eq(paper.published, 0);
+}
+
 Test(board, change_of_settings_says_what_has_to_be_done)
 {
     struct settings other = { 0 };

@@ -334,15 +334,15 @@ Test(table, zones_change_at_run_time_in_a_new_file_of_the_same_services)
     table_writer_publish(f.writer);
     source.path = f.path;
     cr_assert(table_source_view(&source, &view));
-    cr_expect_eq(table_writer_set_zones(f.writer, before, 1), 0, "they are the same");
+    cr_expect_eq(table_writer_set_zones(f.writer, before, 1, 0), 0, "they are the same");
     cr_expect(table_view_holds(&view));
     cr_expect_str_eq(table_ask(&view, "x.svc.example"), "foreign");
-    cr_expect_eq(table_writer_set_zones(f.writer, after, 2), 1);
+    cr_expect_eq(table_writer_set_zones(f.writer, after, 2, 0), 1);
     cr_expect_not(table_view_holds(&view));
     cr_assert(table_source_view(&source, &view));
     cr_expect_str_eq(table_ask(&view, "x.svc.example"), "10.0.0.7");
     cr_expect_str_eq(table_ask(&view, "u.service.etcd"), "10.0.0.1");
-    cr_expect_eq(table_writer_set_zones(f.writer, before, 1), 1);
+    cr_expect_eq(table_writer_set_zones(f.writer, before, 1, 0), 1);
     cr_assert(table_source_view(&source, &view));
     cr_expect_str_eq(table_ask(&view, "x.svc.example"), "foreign");
 }
@@ -353,8 +353,8 @@ Test(table, zones_that_are_none_change_nothing)
 
     table_put(&f, "u.service.etcd", "a=10.0.0.1");
     table_writer_publish(f.writer);
-    cr_expect_eq(table_writer_set_zones(f.writer, wrong, 2), -EINVAL);
-    cr_expect_eq(table_writer_set_zones(f.writer, wrong, 0), -EINVAL);
+    cr_expect_eq(table_writer_set_zones(f.writer, wrong, 2, 0), -EINVAL);
+    cr_expect_eq(table_writer_set_zones(f.writer, wrong, 0, 0), -EINVAL);
     table_put(&f, "x.svc.example", "a=10.0.0.7");
     cr_assert_eq(unlink(f.path), 0);
     cr_assert_eq(table_writer_heartbeat(f.writer), 1, "a new file has the zones, too");

@@ -2,8 +2,8 @@
 # The configuration as those who write it see it: zones, services, limits, and
 # what a reload changes and what it must not.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck source=tests/integration/lib.sh
-. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/integration/watcher/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 conf=$work/etcdsd.conf
 
@@ -32,26 +32,6 @@ reload() {
 
 said_more_often() {
     [ "$(grep -cF -- "$2" "$work/watcher.log")" -gt "$1" ]
-}
-
-# status NAME: what the module returns, as nss.h numbers it: getaddrinfo(3) says
-# the same of a name that is not ours as of one that is unknown.
-status() {
-    python3 -c '
-import ctypes, sys
-host, text = ctypes.create_string_buffer(64), ctypes.create_string_buffer(1024)
-error, h_error = ctypes.c_int(), ctypes.c_int()
-print(ctypes.CDLL("libnss_etcdsd.so.2")._nss_etcdsd_gethostbyname2_r(
-    sys.argv[1].encode(), 2, host, text, ctypes.c_size_t(1024), ctypes.byref(error), ctypes.byref(h_error)))
-' "$1"
-}
-
-unknown_here() {
-    [ "$(status "$1")" = 0 ]
-}
-
-not_ours() {
-    [ "$(status "$1")" = -1 ]
 }
 
 # ---- what is written ------------------------------------------------------

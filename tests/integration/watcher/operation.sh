@@ -1,8 +1,8 @@
 #!/bin/bash
 # The daemon beside its service manager, its monitoring and its disks.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck source=tests/integration/lib.sh
-. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/integration/watcher/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 state=$work/state
 

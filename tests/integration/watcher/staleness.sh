@@ -2,8 +2,8 @@
 # When etcd is not there, is another one, or has lost its data: what the table
 # goes on answering, and what the snapshot is good for.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck source=tests/integration/lib.sh
-. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/integration/watcher/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 state=$work/state
 snapshot=$state/snapshot.v1
@@ -30,16 +30,6 @@ fill() {
 
 count_is() {
     [ "$(getent -A -s hosts:etcdsd ahosts s0.service.etcd | awk '{ print $1 }' | sort -u | wc -l)" = "$1" ]
-}
-
-# The word of the header that a status command reads: word NUMBER.
-word() {
-    od -A n -t u8 -j $(($1 * 8)) -N 8 "$ETCDSD_TABLE" | tr -d ' '
-}
-
-# state_is 1 (LIVE) or 2 (DISCONNECTED)
-state_is() {
-    [ -e "$ETCDSD_TABLE" ] && [ $(($(word 8) & 255)) = "$1" ]
 }
 
 newer_snapshot() {
