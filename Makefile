@@ -155,13 +155,20 @@ $(B)/bench/bench: $(call objects,$(BENCH),obj) $(B)/obj/table.a
 	@mkdir -p $(@D)
 	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
+$(B)/bench/pipeline: $(call objects,tests/bench/pipeline.c,obj) $(B)/libsd.so.1
+	@mkdir -p $(@D)
+	$(CC) $(LINK) -Wl,-rpath,'$$ORIGIN/..' $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CURL_LIBS)
+
 $(B)/bench/pick: $(call objects,tests/bench/pick.c tests/bench/fill.c,obj) $(B)/obj/internal.a
 	@mkdir -p $(@D)
 	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CURL_LIBS)
 
-$(B)/bench/libnss_null.so.2: $(B)/obj/tests/bench/null_module.o
+# libnss_null.so.2 gives one address, libnss_null3.so.2 three.
+NULL_MODULES = $(addprefix $(B)/bench/libnss_null,.so.2 3.so.2 8.so.2)
+$(NULL_MODULES): $(B)/bench/libnss_null%so.2: tests/bench/null_module.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(LINK) -shared -Wl,-soname,$(@F),-z,nodelete $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(CC) $(BASE) $(CPPFLAGS) $(CFLAGS) $(LINK) -shared -Wl,-soname,$(@F),-z,nodelete \
+		$(if $(*:.=),-DMODULE=null$(*:.=) -DANSWERS=$(*:.=)) $(LDFLAGS) -o $@ $<
 
 # Small programs that tests run.
 $(B)/obj/tests/helpers/%: $(B)/obj/tests/helpers/%.o
@@ -266,9 +273,8 @@ chaos: all $(call programs,$(HELPERS) $(CHAOS_TESTS),obj) ## the long tests: 100
 	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) LONG=$(CHAOS_TIMES) TEST_TIMEOUT=3600 tests/run $(B)/log \
 		$(call programs,$(CHAOS_TESTS),obj)
 
-bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/libnss_null.so.2 ## what lookups and changes cost, beside a module that does nothing
-	@$(B)/bench/bench $(CURDIR)/$(B):$(CURDIR)/$(B)/bench
-	@$(B)/bench/pick
+bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (10 minutes)
+	@tests/bench/run $(B)
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
 	@tests/demo/demo.sh

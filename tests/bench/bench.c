@@ -1,35 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What lookups and the writer cost.  Prints a table in Markdown.
+ * What lookups and the writer cost.
  *
- *     bench DIRECTORY     where libnss_etcdsd.so.2 and libnss_null.so.2 are
+ *     bench lookups DIRECTORY     where libnss_etcdsd.so.2 and libnss_null*.so.2 are
+ *     bench cell CALL NAMES SERVICES THREADS [NAME]
+ *                                 one measurement of what nsswitch.conf says, in
+ *                                 nanoseconds; CALL and NAMES as in the tables below
+ *     bench keep TABLE SERVICES   fills a table and keeps it until a signal
  *
  * Through glibc, the hosts line is set by __nss_configure_lookup(), which saves
- * the stat of nsswitch.conf: the floor is lower than in a program that does not.
+ * the stat of nsswitch.conf: the floor is lower than in a program that does not
+ * (a cell's program does not).
  *
  * Every row is measured in rounds, the rows of one round one after the other,
  * each in a new process, so that a slow moment of the machine meets all of
- * them; a ratio is taken within a round.  Medians are printed, and the range.
- * ROUNDS (9) and SECONDS (0.1, for one measurement) are read from the
+ * them; summary.awk takes ratios within a round.  A measurement is one line:
+ *
+ *     part TAB row TAB unit TAB row the ratio is to TAB goal TAB round TAB value
+ *
+ * ROUNDS (9) and SECONDS_EACH (0.1, for one measurement) are read from the
  * environment.
  */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <gnu/libc-version.h>
 
 #include "fill.h"
 #include "lookups.h"
 
 enum {
-    MAX_ROUNDS = 99,
     CHANGING = 1
 };
 
@@ -39,7 +41,6 @@ struct row {
     struct measurement m;
     int base; /* row that the ratio is to; -1: none */
     int writer;
-    double values[MAX_ROUNDS];
 };
 
 #define ETCDSD      "etcdsd"
@@ -95,9 +96,21 @@ static struct row rows[] = {
         100000, 1, 13, CHANGING),
     ROW("first lookup of a process, null module", "", NULL_MODULE, FIRST, HOT, 100000, 1, -1, 0),
     ROW("first lookup of a process", "1.15", ETCDSD, FIRST, HOT, 100000, 1, 26, 0),
+    ROW("getaddrinfo, 3 addresses, null module", "", "null3", THROUGH_GETADDRINFO, THREE, 100000, 1,
+        -1, 0),
+    ROW("getaddrinfo, 3 addresses", "1.02", ETCDSD, THROUGH_GETADDRINFO, THREE, 100000, 1, 28, 0),
+    ROW("getaddrinfo, 8 addresses, null module", "", "null8", THROUGH_GETADDRINFO, EIGHT, 100000, 1,
+        -1, 0),
+    ROW("getaddrinfo, 8 addresses", "1.02", ETCDSD, THROUGH_GETADDRINFO, EIGHT, 100000, 1, 30, 0),
+    ROW("gethostbyname_r, 8 addresses, null module", "", "null8", THROUGH_GETHOSTBYNAME, EIGHT,
+        100000, 1, -1, 0),
+    ROW("gethostbyname_r, 8 addresses", "1.02", ETCDSD, THROUGH_GETHOSTBYNAME, EIGHT, 100000, 1, 32,
+        0),
+    ROW("direct 4_r, 8 addresses, null module", "", "null8", DIRECT_4, EIGHT, 100000, 1, -1, 0),
+    ROW("direct 4_r, 8 addresses", "", ETCDSD, DIRECT_4, EIGHT, 100000, 1, 34, 0),
     ROW("system calls of a warm getaddrinfo, null module", "", NULL_MODULE, SYSCALLS, HOT, 100000,
         1, -1, 0),
-    ROW("system calls of a warm getaddrinfo", "the same", ETCDSD, SYSCALLS, HOT, 100000, 1, 28, 0),
+    ROW("system calls of a warm getaddrinfo", "the same", ETCDSD, SYSCALLS, HOT, 100000, 1, 36, 0),
 };
 
 enum {
@@ -156,7 +169,7 @@ static double run_row(const char *self, int number)
     child = fork();
     if (child == 0) {
         dup2(out[1], 1);
-        execl(self, self, "--row", which, (char *)NULL);
+        execl(self, self, "row", which, (char *)NULL);
         _exit(1);
     }
     close(out[1]);
@@ -172,104 +185,61 @@ static double run_row(const char *self, int number)
     return strtod(text, NULL);
 }
 
-/* ---- summary ----------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
+static void print_measurement(const struct row *row, int round, double value)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    const char *unit = row->m.how == SYSCALLS ? "calls" : "ns";
 
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values)
-{
-    qsort(values, (size_t)rounds, sizeof *values, compare);
-    return values[rounds / 2];
-}
-
-static void print_row(const struct row *row)
-{
-    double values[MAX_ROUNDS], ratios[MAX_ROUNDS], middle;
-
-    memcpy(values, row->values, sizeof values);
-    middle = median(values);
-    printf("| %s | %.1f [%.1f-%.1f] | ", row->text, middle, values[0], values[rounds - 1]);
-    if (row->base >= 0) {
-        for (int i = 0; i < rounds; i++)
-            ratios[i] = row->values[i] / rows[row->base].values[i];
-        middle = median(ratios);
-        printf("%.2f [%.2f-%.2f]", middle, ratios[0], ratios[rounds - 1]);
-    }
-    printf(" | %s |\n", row->goal);
-}
-
-static void print_machine(void)
-{
-    struct utsname host;
-    char line[256], model[200] = "unknown processor";
-    FILE *file = fopen("/proc/cpuinfo", "r");
-
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "model name : %199[^\n]", model) == 1)
-            break;
-    if (file != NULL)
-        fclose(file);
-    uname(&host);
-    printf("%s, %ld CPUs, Linux %s, glibc %s; %d rounds of %.2f s\n\n", model,
-           sysconf(_SC_NPROCESSORS_ONLN), host.release, gnu_get_libc_version(), rounds, seconds);
+    printf("lookups\t%s\t%s\t%s\t%s\t%d\t%.3f\n", row->text, unit,
+           row->base < 0 ? "" : rows[row->base].text, row->goal, round, value);
 }
 
 static void lookups(const char *self)
 {
-    for (int round = 0; round < rounds; round++)
+    for (int round = 1; round <= rounds; round++)
         for (int i = 0; i < ROWS; i++) {
-            rows[i].values[round] = run_row(self, i);
+            print_measurement(&rows[i], round, run_row(self, i));
             if (isatty(2))
-                fprintf(stderr, "\rround %d of %d, row %d of %d ", round + 1, rounds, i + 1, ROWS);
+                fprintf(stderr, "\rround %d of %d, row %d of %d ", round, rounds, i + 1, ROWS);
         }
-    printf("| lookup | ns (system calls: count) | ratio | goal |\n|---|---|---|---|\n");
-    for (int i = 0; i < ROWS; i++)
-        print_row(&rows[i]);
+}
+
+static void print_cost(const char *what, const char *unit, unsigned services, const char *goal,
+                       int round, double value)
+{
+    printf("writer\t%s, %u services\t%s\t%s\t%s\t%d\t%.3f\n", what, services, unit,
+           strcmp(what, "change") == 0 ? "change, 1000 services" : "", goal, round, value);
 }
 
 static void writer_costs(void)
 {
     static const unsigned sizes[] = { 1000, 10000, 100000, 1000000 };
-
-    printf("\n| table of services with one instance | first fill, ns per service "
-           "| change, ns | restart, ms | bytes per instance |\n|---|---|---|---|---|\n");
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        struct fill_costs costs;
-        char path[96];
-
-        snprintf(path, sizeof path, "%s/writer.v1", directory);
-        fill_measure(path, sizes[i], &costs);
-        end_if(0);
-        printf("| %u | %.0f | %.0f | %.1f | %.1f |\n", sizes[i], costs.fill_ns, costs.change_ns,
-               costs.adopt_ms, costs.bytes);
-    }
-}
-
-int main(int argc, char **argv)
-{
-    static const unsigned tables[] = { 10, 1000, 100000, 1000000 };
-    const char *text;
     char path[96];
 
-    if ((text = getenv("SECONDS_EACH")) != NULL)
-        seconds = strtod(text, NULL);
-    if (argc == 3 && strcmp(argv[1], "--row") == 0) {
-        struct measurement m = rows[atoi(argv[2])].m;
+    snprintf(path, sizeof path, "%s/writer.v1", directory);
+    for (int round = 1; round <= 3; round++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            struct fill_costs costs;
 
-        m.seconds = seconds;
-        printf("%.3f\n", measure(&m));
-        return 0;
-    }
-    if (argc != 2)
-        return 2;
-    if ((text = getenv("ROUNDS")) != NULL)
-        rounds = atoi(text) > 0 && atoi(text) < MAX_ROUNDS ? atoi(text) : rounds;
-    setenv("LD_LIBRARY_PATH", argv[1], 1);
+            fill_measure(path, sizes[i], &costs);
+            end_if(0);
+            print_cost("first fill, per service", "ns", sizes[i], "", round, costs.fill_ns);
+            print_cost("change", "ns", sizes[i], "1.5", round, costs.change_ns);
+            print_cost("table per instance", "bytes", sizes[i], "128", round, costs.bytes);
+            print_cost("restart with the old table", "ms", sizes[i], "", round, costs.adopt_ms);
+        }
+}
+
+static int measure_all(const char *self, const char *modules)
+{
+    static const unsigned tables[] = { 10, 1000, 100000, 1000000 };
+    const char *text = getenv("ROUNDS");
+    char path[96];
+
+    if (text != NULL && atoi(text) > 0)
+        rounds = atoi(text);
+    setenv("LD_LIBRARY_PATH", modules, 1);
     snprintf(directory, sizeof directory, "/dev/shm/etcdsd-bench.XXXXXX");
     if (mkdtemp(directory) == NULL) {
         perror(directory);
@@ -277,15 +247,74 @@ int main(int argc, char **argv)
     }
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    print_machine();
-    fflush(stdout);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         table_path(path, tables[i]);
         fill_table(path, tables[i]);
         end_if(0);
     }
-    lookups(argv[0]);
+    lookups(self);
     writer_costs();
     clean_up();
     return 0;
+}
+
+/* ---- one cell ---------------------------------------------------------- */
+
+static const char *const calls[] = { [THROUGH_GETADDRINFO] = "getaddrinfo",
+                                     [THROUGH_GETHOSTBYNAME] = "gethostbyname_r",
+                                     [NO_STATS] = "no-stats",
+                                     [DIRECT_4] = "4_r",
+                                     [DIRECT_2] = "2_r",
+                                     [BARE] = "bare",
+                                     [FIRST] = "first",
+                                     [SYSCALLS] = "system-calls" };
+static const char *const kinds[] = {
+    [HOT] = "hot",         [RANDOM] = "random", [INSTANCE] = "instance", [ABSENT] = "absent",
+    [FOREIGN] = "foreign", [THREE] = "three",   [EIGHT] = "eight"
+};
+
+static int find(const char *const *texts, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(texts[i], text) == 0)
+            return (int)i;
+    fprintf(stderr, "bench: unknown word \"%s\"\n", text);
+    exit(2);
+}
+
+static int measure_cell(char **words, const char *name)
+{
+    struct measurement m = {
+        .how = (enum how)find(calls, sizeof calls / sizeof *calls, words[0]),
+        .names = (enum names)find(kinds, sizeof kinds / sizeof *kinds, words[1]),
+        .services = (unsigned)strtoul(words[2], NULL, 10),
+        .threads = (unsigned)strtoul(words[3], NULL, 10),
+        .name = name,
+        .seconds = seconds,
+    };
+
+    printf("%.3f\n", measure(&m));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *text = getenv("SECONDS_EACH"), *verb = argc > 2 ? argv[1] : "";
+
+    if (text != NULL)
+        seconds = strtod(text, NULL);
+    if (argc == 3 && strcmp(verb, "lookups") == 0)
+        return measure_all(argv[0], argv[2]);
+    if (argc == 3 && strcmp(verb, "row") == 0) {
+        struct measurement m = rows[atoi(argv[2])].m;
+
+        m.seconds = seconds;
+        printf("%.3f\n", measure(&m));
+        return 0;
+    }
+    if ((argc == 6 || argc == 7) && strcmp(verb, "cell") == 0)
+        return measure_cell(argv + 2, argv[6]);
+    if (argc == 4 && strcmp(verb, "keep") == 0)
+        fill_keep(argv[2], (unsigned)strtoul(argv[3], NULL, 10));
+    return 2;
 }

@@ -53,6 +53,29 @@ static void put(struct table_writer *writer, unsigned i, unsigned round)
         die("can't put");
 }
 
+static void put_several(struct table_writer *writer, const char *name, unsigned count)
+{
+    struct table_instance instances[8];
+    struct table_service service = {
+        .name = name, .name_length = strlen(name), .instances = instances, .count = count
+    };
+    char labels[8][4];
+
+    memset(instances, 0, sizeof instances);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t address = htonl(0x0b000001u + i);
+
+        snprintf(labels[i], sizeof labels[i], "i%u", i);
+        instances[i].label = labels[i];
+        instances[i].label_length = 2;
+        instances[i].family = 4;
+        instances[i].port = 8000;
+        memcpy(instances[i].address, &address, sizeof address);
+    }
+    if (table_writer_put(writer, &service) < 0)
+        die("can't put");
+}
+
 static struct table_writer *open_writer(const char *path)
 {
     static const char *const domains[] = { "service.etcd" };
@@ -88,6 +111,24 @@ static void keep(struct table_writer *writer, unsigned services)
     }
 }
 
+static void fill(struct table_writer *writer, unsigned services)
+{
+    for (unsigned i = 0; i < services; i++)
+        put(writer, i, 0);
+    put_several(writer, "three.service.etcd", 3);
+    put_several(writer, "eight.service.etcd", 8);
+    if (table_writer_publish(writer) < 0)
+        die("can't publish");
+}
+
+void fill_keep(const char *path, unsigned services)
+{
+    struct table_writer *writer = open_writer(path);
+
+    fill(writer, services);
+    keep(writer, services);
+}
+
 void fill_table(const char *path, unsigned services)
 {
     struct keeper *keeper = keepers;
@@ -110,10 +151,9 @@ void fill_table(const char *path, unsigned services)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         sigaction(SIGUSR1, &action, NULL);
         sigaction(SIGUSR2, &action, NULL);
-        for (unsigned i = 0; i < services; i++)
-            put(writer, i, 0);
-        if (table_writer_publish(writer) < 0 || write(ready[1], "r", 1) != 1)
-            die("can't publish");
+        fill(writer, services);
+        if (write(ready[1], "r", 1) != 1)
+            die("can't say so");
         keep(writer, services);
     }
     close(ready[1]);

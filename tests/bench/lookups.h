@@ -24,13 +24,16 @@ enum names {
     RANDOM,   /* all names, shuffled */
     INSTANCE, /* i0.<one name> */
     ABSENT,   /* ours, not there */
-    FOREIGN   /* not ours */
+    FOREIGN,  /* not ours */
+    THREE,    /* one name with three addresses */
+    EIGHT     /* one name with eight */
 };
 
 struct measurement {
-    const char *module; /* "etcdsd" or "null" */
+    const char *module; /* "etcdsd" or "null"; NULL: what nsswitch.conf says */
     enum how how;
     enum names names;
+    const char *name;  /* HOT is this one, if it is not NULL */
     unsigned services; /* in the table; service i is s<i>.service.etcd */
     unsigned threads;
     double seconds;

@@ -3,6 +3,8 @@
  * libnss_null.so.2, the floor: a hosts module that gives every name under
  * service.etcd one constant address and does nothing else.  It writes what the
  * NSS interface asks of any module, so none can be faster through glibc.
+ *
+ * Built with -DMODULE=null3 -DANSWERS=3 it is libnss_null3.so.2 with three.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -11,7 +13,14 @@
 #include <stdint.h>
 #include <string.h>
 
-#define API __attribute__((visibility("default"))) enum nss_status
+#ifndef MODULE
+#    define MODULE  null
+#    define ANSWERS 1
+#endif
+
+#define API                     __attribute__((visibility("default"))) enum nss_status
+#define JOIN(module, function)  _nss_##module##_##function
+#define ENTRY(module, function) JOIN(module, function)
 
 static const char domain[] = ".service.etcd";
 
@@ -30,50 +39,59 @@ static enum nss_status refuse(int error, int h_error, enum nss_status status, in
     return status;
 }
 
-API _nss_null_gethostbyname4_r(const char *name, struct gaih_addrtuple **pat, char *buffer,
-                               size_t size, int *errnop, int *h_errnop, int32_t *ttlp);
-API _nss_null_gethostbyname4_r(const char *name, struct gaih_addrtuple **pat, char *buffer,
-                               size_t size, int *errnop, int *h_errnop, int32_t *ttlp)
+API ENTRY(MODULE, gethostbyname4_r)(const char *name, struct gaih_addrtuple **pat, char *buffer,
+                                    size_t size, int *errnop, int *h_errnop, int32_t *ttlp);
+API ENTRY(MODULE, gethostbyname4_r)(const char *name, struct gaih_addrtuple **pat, char *buffer,
+                                    size_t size, int *errnop, int *h_errnop, int32_t *ttlp)
 {
     size_t length = strlen(name), pad = -(uintptr_t)buffer & 7;
-    struct gaih_addrtuple *tuple = (struct gaih_addrtuple *)(void *)(buffer + pad);
+    struct gaih_addrtuple *tuples = (struct gaih_addrtuple *)(void *)(buffer + pad), *tuple;
+    char *copy;
 
     if (!is_ours(name, length))
         return refuse(ENOENT, NO_RECOVERY, NSS_STATUS_UNAVAIL, errnop, h_errnop);
-    if (size < pad + sizeof *tuple + length + 1)
+    if (size < pad + ANSWERS * sizeof *tuples + length + 1)
         return refuse(ERANGE, NETDB_INTERNAL, NSS_STATUS_TRYAGAIN, errnop, h_errnop);
+    copy = memcpy(tuples + ANSWERS, name, length + 1);
     if (*pat == NULL)
-        *pat = tuple;
-    (*pat)->next = NULL;
-    (*pat)->name = memcpy(tuple + 1, name, length + 1);
-    (*pat)->family = AF_INET;
-    (*pat)->addr[0] = htonl(0x0a000001);
-    (*pat)->scopeid = 0;
+        *pat = tuples;
+    tuple = *pat;
+    for (uint32_t i = 0; i < ANSWERS; i++) {
+        tuple->next = i + 1 < ANSWERS ? tuples + i + 1 : NULL;
+        tuple->name = copy;
+        tuple->family = AF_INET;
+        tuple->addr[0] = htonl(0x0b000001 + i);
+        tuple->scopeid = 0;
+        tuple = tuple->next;
+    }
     if (ttlp != NULL)
         *ttlp = 0;
     *h_errnop = 0;
     return NSS_STATUS_SUCCESS;
 }
 
-API _nss_null_gethostbyname2_r(const char *name, int family, struct hostent *host, char *buffer,
-                               size_t size, int *errnop, int *h_errnop);
-API _nss_null_gethostbyname2_r(const char *name, int family, struct hostent *host, char *buffer,
-                               size_t size, int *errnop, int *h_errnop)
+API ENTRY(MODULE, gethostbyname2_r)(const char *name, int family, struct hostent *host,
+                                    char *buffer, size_t size, int *errnop, int *h_errnop);
+API ENTRY(MODULE, gethostbyname2_r)(const char *name, int family, struct hostent *host,
+                                    char *buffer, size_t size, int *errnop, int *h_errnop)
 {
     size_t length = strlen(name), pad = -(uintptr_t)buffer & 7;
     char **pointers = (char **)(void *)(buffer + pad);
-    uint32_t address = htonl(0x0a000001);
+    uint32_t *addresses = (uint32_t *)(void *)(pointers + ANSWERS + 2);
 
     if (!is_ours(name, length))
         return refuse(ENOENT, NO_RECOVERY, NSS_STATUS_UNAVAIL, errnop, h_errnop);
     if (family != AF_INET)
         return refuse(ENOENT, NO_DATA, NSS_STATUS_NOTFOUND, errnop, h_errnop);
-    if (size < pad + 3 * sizeof(char *) + 4 + length + 1)
+    if (size < pad + (ANSWERS + 2) * sizeof *pointers + ANSWERS * sizeof *addresses + length + 1)
         return refuse(ERANGE, NETDB_INTERNAL, NSS_STATUS_TRYAGAIN, errnop, h_errnop);
     pointers[0] = NULL;
-    pointers[1] = memcpy(pointers + 3, &address, 4);
-    pointers[2] = NULL;
-    host->h_name = memcpy(pointers[1] + 4, name, length + 1);
+    for (uint32_t i = 0; i < ANSWERS; i++) {
+        addresses[i] = htonl(0x0b000001 + i);
+        pointers[i + 1] = (char *)(addresses + i);
+    }
+    pointers[ANSWERS + 1] = NULL;
+    host->h_name = memcpy(addresses + ANSWERS, name, length + 1);
     host->h_aliases = pointers;
     host->h_addr_list = pointers + 1;
     host->h_addrtype = AF_INET;
@@ -82,10 +100,10 @@ API _nss_null_gethostbyname2_r(const char *name, int family, struct hostent *hos
     return NSS_STATUS_SUCCESS;
 }
 
-API _nss_null_gethostbyname_r(const char *name, struct hostent *host, char *buffer, size_t size,
-                              int *errnop, int *h_errnop);
-API _nss_null_gethostbyname_r(const char *name, struct hostent *host, char *buffer, size_t size,
-                              int *errnop, int *h_errnop)
+API ENTRY(MODULE, gethostbyname_r)(const char *name, struct hostent *host, char *buffer,
+                                   size_t size, int *errnop, int *h_errnop);
+API ENTRY(MODULE, gethostbyname_r)(const char *name, struct hostent *host, char *buffer,
+                                   size_t size, int *errnop, int *h_errnop)
 {
-    return _nss_null_gethostbyname2_r(name, AF_INET, host, buffer, size, errnop, h_errnop);
+    return ENTRY(MODULE, gethostbyname2_r)(name, AF_INET, host, buffer, size, errnop, h_errnop);
 }

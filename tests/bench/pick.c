@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What libsd_pick() costs.  Prints a table in Markdown.
+ * What libsd_pick() costs.  Prints measurements as bench.c does.
  *
  * The floor is a counter taken modulo the number of instances and an address
  * copied from an array: what a program without any discovery would do.  Rows of
@@ -76,14 +76,13 @@ static struct {
     void (*run)(const libsd_pick_options *options);
     const libsd_pick_options *options;
     const char *goal;
-    double values[ROUNDS];
 } rows[] = {
-    { "counter and array", run_floor, NULL, "", { 0 } },
-    { "own snapshot, 8 instances, in turn", run_own, NULL, "60 ns", { 0 } },
-    { "own snapshot, 8 instances, random", run_own, &random_one, "60 ns", { 0 } },
-    { "own snapshot, 8 instances, sticky", run_own, &sticky, "", { 0 } },
-    { "own snapshot, 10,000 instances with weights, in turn", run_many, NULL, "", { 0 } },
-    { "table, 1 instance", run_table, NULL, "100 ns", { 0 } },
+    { "counter and array", run_floor, NULL, "" },
+    { "own snapshot, 8 instances, in turn", run_own, NULL, "60 ns" },
+    { "own snapshot, 8 instances, random", run_own, &random_one, "60 ns" },
+    { "own snapshot, 8 instances, sticky", run_own, &sticky, "" },
+    { "own snapshot, 10,000 instances with weights, in turn", run_many, NULL, "" },
+    { "table, 1 instance", run_table, NULL, "100 ns" },
 };
 
 enum {
@@ -127,27 +126,6 @@ static libsd *open_with(const char *source)
     return sd;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static void print_row(int row)
-{
-    double ratios[ROUNDS], sorted[ROUNDS], *values = rows[row].values;
-
-    for (int i = 0; i < ROUNDS; i++)
-        ratios[i] = values[i] / rows[0].values[i];
-    qsort(ratios, ROUNDS, sizeof *ratios, compare);
-    memcpy(sorted, values, sizeof sorted); /* the floor's stay as they were for all ratios */
-    qsort(sorted, ROUNDS, sizeof *sorted, compare);
-    printf("| %s | %.1f [%.1f-%.1f] | %.1f [%.1f-%.1f] | %s |\n", rows[row].text,
-           sorted[ROUNDS / 2], sorted[0], sorted[ROUNDS - 1], ratios[ROUNDS / 2], ratios[0],
-           ratios[ROUNDS - 1], rows[row].goal);
-}
-
 int main(void)
 {
     char directory[] = "/dev/shm/etcdsd-pick.XXXXXX", path[64];
@@ -161,17 +139,15 @@ int main(void)
     table = open_with("table");
     publish(own, "user", 8, false);
     publish(own, "many", 10000, true);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 1; round <= ROUNDS; round++) {
         for (int row = 0; row < ROWS; row++) {
             int64_t begin = now_ns();
 
             rows[row].run(rows[row].options);
-            rows[row].values[round] = (double)(now_ns() - begin) / TIMES;
+            printf("pick\t%s\tns\t%s\t%s\t%d\t%.3f\n", rows[row].text, row > 0 ? rows[0].text : "",
+                   rows[row].goal, round, (double)(now_ns() - begin) / TIMES);
         }
     }
-    printf("\n| libsd_pick() | ns | ratio | goal |\n|---|---|---|---|\n");
-    for (int row = 0; row < ROWS; row++)
-        print_row(row);
     libsd_close(own);
     libsd_close(table);
     fill_end();
