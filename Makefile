@@ -268,9 +268,11 @@ CHAOS_READS = 100M
 CHAOS_FAULTS = 200
 CHAOS_TIMES = 50
 CHAOS_TESTS = $(addprefix tests/unit/test_,race.c killed.c process.c sandbox.c) \
-	$(addprefix tests/integration/libsd/test_,faults.c gateway_watch.c)
-chaos: all $(call programs,$(HELPERS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads
-	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) LONG=$(CHAOS_TIMES) TEST_TIMEOUT=3600 tests/run $(B)/log \
+	$(addprefix tests/integration/libsd/test_,faults.c gateway_watch.c soak.c)
+SOAK_SECONDS = 1800
+chaos: all $(call programs,$(HELPERS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads, half an hour of kills
+	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) LONG=$(CHAOS_TIMES) SOAK_SECONDS=$(SOAK_SECONDS) \
+		TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 1800)) tests/run $(B)/log \
 		$(call programs,$(CHAOS_TESTS),obj)
 
 bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (10 minutes)

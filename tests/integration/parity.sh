@@ -29,9 +29,9 @@ same_tests() {
     diff "$work/named" "$work/written" >"$work/diff" || { sed 's/^/# /' "$work/diff"; return 1; }
 }
 
-# A suite is in the file of its name, and the file is among those that run.
+# A suite is in the file of its name, whose programs all run.
 suite_runs() {
-    grep -q "^TestSuite($1," "$tests/test_$1.c" && grep -q "^	$1\.c" "$top/Makefile" &&
+    grep -q "^TestSuite($1," "$tests/test_$1.c" &&
         [ "$(grep -c "^$1\." "$work/written")" = "$(grep -c "^Test($1," "$tests/test_$1.c")" ]
 }
 
