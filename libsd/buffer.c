@@ -63,8 +63,15 @@ void buffer_format(struct buffer *buffer, const char *format, ...)
 
 void buffer_json_string(struct buffer *buffer, const char *text)
 {
+    buffer_json_text(buffer, libsd_str(text));
+}
+
+void buffer_json_text(struct buffer *buffer, libsd_slice text)
+{
+    const char *end = (const char *)text.data + text.size;
+
     buffer_text(buffer, "\"");
-    for (const char *c = text; *c; c++) {
+    for (const char *c = text.data; c < end; c++) {
         if (*c == '"' || *c == '\\')
             buffer_text(buffer, "\\");
         if ((unsigned char)*c < ' ')

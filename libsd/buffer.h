@@ -28,6 +28,7 @@ void buffer_format(struct buffer *buffer, const char *format, ...)
 
 /* A JSON string with its quotes: "..." */
 void buffer_json_string(struct buffer *buffer, const char *text);
+void buffer_json_text(struct buffer *buffer, libsd_slice text);
 
 /* A JSON string holding standard base64, as etcd's gateway wants bytes. */
 void buffer_base64(struct buffer *buffer, libsd_slice bytes);

@@ -311,6 +311,7 @@ void call_start(struct call *call)
     call->failure.text[0] = '\0';
     call->error.code = 0;
     call->wait.ready = token_ready;
+    endpoints_turn(&call->sd->endpoints);
     attempt(call);
 }
 

@@ -72,7 +72,7 @@ static void quiet(struct libsd_mutex *mutex)
     unwatch(mutex);
 }
 
-static void retire(struct libsd_mutex *mutex)
+void contest_retire(struct libsd_mutex *mutex)
 {
     atomic_store_explicit(&mutex->owner.closed, true, memory_order_release);
     quiet(mutex);
@@ -95,7 +95,7 @@ static void on_over(struct keeper *keeper, const struct failure *failure)
         if (--sd->closing == 0)
             loop_stop(&sd->loop);
     } else if (mutex->abandoned) {
-        retire(mutex);
+        contest_retire(mutex);
     }
 }
 
@@ -112,21 +112,26 @@ static void cleaned(struct call *call, struct buffer *text)
     struct libsd_mutex *mutex = container_of(call, struct libsd_mutex, call);
 
     (void)text;
-    keeper_revoke(&mutex->keeper, call->deadline_ns);
+    if (mutex->borrowed)
+        on_over(&mutex->keeper, &call->failure);
+    else
+        keeper_revoke(&mutex->keeper, call->deadline_ns);
 }
 
-static void leave_until(struct libsd_mutex *mutex, int64_t deadline_ns)
+void contest_leave_until(struct libsd_mutex *mutex, int64_t deadline_ns)
 {
     struct call *call = &mutex->call;
 
     quiet(mutex);
     keeper_stop(&mutex->keeper);
     mutex->phase = PHASE_LEAVING;
-    if (!mutex->overwritten) {
+    if (mutex->borrowed && !mutex->key)
+        mutex->keeper.lease = 0; /* nothing to undo */
+    if (!mutex->overwritten && (!mutex->borrowed || !mutex->key)) {
         keeper_revoke(&mutex->keeper, deadline_ns);
         return;
     }
-    /* Else the key would stay for ever, in the way of all. */
+    /* What was overwritten would stay for ever, in the way of all. */
     call->path = "/kv/txn";
     call->deadline_ns = deadline_ns;
     call->done = cleaned;
@@ -137,14 +142,14 @@ static void leave_until(struct libsd_mutex *mutex, int64_t deadline_ns)
 void contest_leave(struct libsd_mutex *mutex)
 {
     if (mutex->phase < PHASE_LEAVING)
-        leave_until(mutex, leave_deadline(mutex));
+        contest_leave_until(mutex, leave_deadline(mutex));
 }
 
 void contest_abandon(struct libsd_mutex *mutex)
 {
     mutex->abandoned = true;
     if (mutex->phase == PHASE_OVER)
-        retire(mutex);
+        contest_retire(mutex);
     else
         contest_leave(mutex);
 }
@@ -158,7 +163,7 @@ static void lost(struct libsd_mutex *mutex, int error)
 }
 
 /* Before it was ever held. */
-static void failed(struct libsd_mutex *mutex, const struct failure *failure)
+void contest_fail(struct libsd_mutex *mutex, const struct failure *failure)
 {
     struct failure copy = *failure; /* it may be the call's */
 
@@ -224,7 +229,7 @@ static void key_overwritten(struct libsd_mutex *mutex)
     if (mutex->phase == PHASE_HELD)
         lost(mutex, LIBSD_ECONFLICT);
     else
-        failed(mutex, &failure);
+        contest_fail(mutex, &failure);
 }
 
 /* ---- watching ----------------------------------------------------------- */
@@ -323,7 +328,7 @@ static void wait_for(struct libsd_mutex *mutex, const libsd_kv *before, int64_t 
             do_again(mutex);
             return;
         }
-        mutex->before.key = libsd_bytes(key->data, key->size);
+        mutex->before.span.key = libsd_bytes(key->data, key->size);
     }
     watch_from(mutex, &mutex->before, store_revision + 1);
     tell(mutex, LIBSD_LOCK_WAITING, 0);
@@ -373,7 +378,7 @@ static bool is_answered(struct libsd_mutex *mutex, struct buffer *text, struct a
     else if (libsd_error_is_retriable(failure->code) || mutex->phase == PHASE_HELD)
         timer_start(&mutex->sd->loop, &mutex->retry, backoff_next_ns(&mutex->backoff, failure));
     else
-        failed(mutex, failure);
+        contest_fail(mutex, failure);
     return false;
 }
 
@@ -427,7 +432,7 @@ static void join_done(struct call *call, struct buffer *text)
     standing_read_join(&standing, mutex, &answer);
     if (!standing.ours) {
         failure_set(&failure, LIBSD_ECONFLICT, "%s is held", mutex->prefix);
-        failed(mutex, &failure);
+        contest_fail(mutex, &failure);
         goto out;
     }
     mutex->create_revision = standing.create_revision;
@@ -457,11 +462,11 @@ static void first_join(struct libsd_mutex *mutex)
         0) {
         mutex->key = NULL;
         failure_set(&failure, LIBSD_ENOMEM, "out of memory");
-        failed(mutex, &failure);
+        contest_fail(mutex, &failure);
         return;
     }
     mutex->lease = mutex->keeper.lease;
-    mutex->own.key = libsd_str(mutex->key);
+    mutex->own.span.key = libsd_str(mutex->key);
     mutex->phase = PHASE_JOIN;
     join(mutex);
 }
@@ -505,6 +510,10 @@ static void on_gone(struct keeper *keeper)
         lost(mutex, LIBSD_ELEASE);
         return;
     }
+    if (mutex->borrowed) {
+        contest_fail(mutex, &keeper->failure);
+        return;
+    }
     quiet(mutex);
     mutex->phase = PHASE_LEASE;
     keeper_start(keeper);
@@ -512,28 +521,10 @@ static void on_gone(struct keeper *keeper)
 
 static void on_refused(struct keeper *keeper, const struct failure *failure)
 {
-    failed(container_of(keeper, struct libsd_mutex, keeper), failure);
+    contest_fail(container_of(keeper, struct libsd_mutex, keeper), failure);
 }
 
-/* ---- beginning and end -------------------------------------------------- */
-
-static void mutex_deliver(struct owner *owner, const struct record *record)
-{
-    struct libsd_mutex *mutex = container_of(owner, struct libsd_mutex, owner);
-
-    mutex->callback(mutex, record->type, record->error, mutex->arg);
-}
-
-static void mutex_free(struct owner *owner)
-{
-    struct libsd_mutex *mutex = container_of(owner, struct libsd_mutex, owner);
-
-    free(mutex->prefix);
-    free(mutex->value);
-    free(mutex->key);
-    buffer_free(&mutex->before_key);
-    free(mutex);
-}
+/* ---- who is told -------------------------------------------------------- */
 
 static void init_watch(struct subscription *subscription,
                        bool (*events)(struct subscription *, struct records *, struct buffer *,
@@ -546,23 +537,8 @@ static void init_watch(struct subscription *subscription,
     subscription->on_lost = lost_events;
 }
 
-struct libsd_mutex *contest_new(struct libsd *sd, const char *name, libsd_slice value)
+void contest_init(struct libsd_mutex *mutex)
 {
-    struct libsd_mutex *mutex = calloc(1, sizeof *mutex);
-
-    if (!mutex)
-        return NULL;
-    owner_init(&mutex->owner, mutex_deliver, mutex_free);
-    mutex->sd = mutex->call.sd = mutex->keeper.sd = sd;
-    mutex->value = malloc(value.size ? value.size : 1);
-    if (!mutex->value || asprintf(&mutex->prefix, "%s/", name) < 0) {
-        mutex->prefix = NULL;
-        owner_drop(&mutex->owner);
-        return NULL;
-    }
-    if (value.size)
-        memcpy(mutex->value, value.data, value.size);
-    mutex->value_size = value.size;
     mutex->retry.fire = retry_timer;
     mutex->keeper.on_alive = on_alive;
     mutex->keeper.on_late = on_late;
@@ -571,38 +547,4 @@ struct libsd_mutex *contest_new(struct libsd *sd, const char *name, libsd_slice 
     mutex->keeper.on_over = on_over;
     init_watch(&mutex->own, own_events, own_lost);
     init_watch(&mutex->before, before_events, before_lost);
-    return mutex;
-}
-
-void contest_begin(struct libsd_mutex *mutex)
-{
-    LIST_INSERT_HEAD(&mutex->sd->contests, mutex, link);
-    mutex->begun = true;
-    mutex->phase = PHASE_LEASE;
-    keeper_start(&mutex->keeper);
-}
-
-void contests_end(struct libsd *sd, int timeout_ms)
-{
-    struct libsd_mutex *mutex;
-    struct failure closed;
-
-    failure_set(&closed, LIBSD_ECLOSED, "the handle is being closed");
-    LIST_FOREACH(mutex, &sd->contests, link)
-    {
-        contest_answer(mutex, &closed);
-        if (mutex->phase == PHASE_OVER)
-            continue;
-        mutex->closing = true;
-        sd->closing++;
-        leave_until(mutex, now_ns() + timeout_ms * MS);
-    }
-}
-
-void contests_free(struct libsd *sd)
-{
-    struct libsd_mutex *mutex;
-
-    while ((mutex = LIST_FIRST(&sd->contests)))
-        retire(mutex);
 }

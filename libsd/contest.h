@@ -20,7 +20,8 @@
  *  3. Each watches its own key and the one before it, from the revision after
  *     the transaction that showed them: no end of theirs is missed, and the
  *     end of one wakes one.
- *  4. Leaving is the revocation of the lease.  It can be repeated, it takes
+ *  4. Leaving is the revocation of the lease, unless it is borrowed: then only
+ *     the key is deleted.  It can be repeated, it takes
  *     the key along even if we never learned that it was written, and a
  *     writing that is late finds no lease.
  *
@@ -70,6 +71,7 @@ struct libsd_mutex {
     char *value;
     size_t value_size;
     bool try_only;
+    int64_t borrowed; /* the application's lease; 0: one of our own */
     libsd_lock_callback *callback;
     void *arg;
 
@@ -110,6 +112,13 @@ struct libsd_mutex {
 /* Any thread.  NULL when out of memory.  One reference: of the I/O thread, once
  * it has begun. */
 struct libsd_mutex *contest_new(struct libsd *sd, const char *name, libsd_slice value);
+
+/* For contest_life.c: what is called when something happens; leaves, trying until
+ * then; it will never be held, because of failure; the end. */
+void contest_init(struct libsd_mutex *mutex);
+void contest_leave_until(struct libsd_mutex *mutex, int64_t deadline_ns);
+void contest_fail(struct libsd_mutex *mutex, const struct failure *failure);
+void contest_retire(struct libsd_mutex *mutex);
 
 /* I/O thread: joins in. */
 void contest_begin(struct libsd_mutex *mutex);

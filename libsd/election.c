@@ -17,8 +17,8 @@ static bool is_value(libsd_slice value)
     return (value.data || value.size == 0) && value.size <= VALUE_BYTES_MAX;
 }
 
-int libsd_campaign(libsd *sd, const char *name, libsd_slice value, int ttl_s, int timeout_ms,
-                   libsd_leadership **leadership)
+static int campaign(libsd *sd, const char *name, libsd_slice value, int ttl_s, int64_t lease,
+                    int timeout_ms, libsd_leadership **leadership)
 {
     struct libsd_mutex *mutex;
     int rc = handle_check_blocking(sd);
@@ -30,7 +30,22 @@ int libsd_campaign(libsd *sd, const char *name, libsd_slice value, int ttl_s, in
     if (!leadership || !lock_is_name(name) || !is_value(value) || ttl_s < 0 || timeout_ms < 0)
         return LIBSD_EINVAL;
     mutex = contest_new(sd, name, value);
-    return mutex ? lock_wait(mutex, ttl_s, timeout_ms, leadership) : LIBSD_ENOMEM;
+    if (!mutex)
+        return LIBSD_ENOMEM;
+    mutex->borrowed = lease;
+    return lock_wait(mutex, ttl_s, timeout_ms, leadership);
+}
+
+int libsd_campaign(libsd *sd, const char *name, libsd_slice value, int ttl_s, int timeout_ms,
+                   libsd_leadership **leadership)
+{
+    return campaign(sd, name, value, ttl_s, 0, timeout_ms, leadership);
+}
+
+int libsd_campaign_with_lease(libsd *sd, const char *name, libsd_slice value, int64_t lease,
+                              int timeout_ms, libsd_leadership **leadership)
+{
+    return lease > 0 ? campaign(sd, name, value, 0, lease, timeout_ms, leadership) : LIBSD_EINVAL;
 }
 
 int libsd_campaign_start(libsd *sd, const char *name, libsd_slice value,

@@ -5,7 +5,6 @@
 #include "endpoint.h"
 
 #include <curl/curl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "libsd.h"
@@ -124,6 +123,19 @@ out:
     if (rc)
         endpoints_free(endpoints);
     return rc;
+}
+
+void endpoints_balance(struct endpoints *endpoints, enum balance balance)
+{
+    endpoints->turns = balance == BALANCE_TURNS;
+    if (balance == BALANCE_FIRST)
+        endpoints->current = 0;
+}
+
+void endpoints_turn(struct endpoints *endpoints)
+{
+    if (endpoints->turns)
+        endpoints->current = (endpoints->current + 1) % endpoints->count;
 }
 
 int endpoints_find(const struct endpoints *endpoints, const char *text)

@@ -5,12 +5,21 @@
 #ifndef LIBSD_ENDPOINT_H
 #define LIBSD_ENDPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* Which one is asked as long as all answer. */
+enum balance {
+    BALANCE_STAY = 1, /* a random one */
+    BALANCE_FIRST,    /* the first one */
+    BALANCE_TURNS     /* another one each time */
+};
 
 struct endpoints {
     char **urls; /* scheme://host:port, no slash at the end */
     size_t count;
     size_t current;
+    bool turns;
     const char *api; /* "/v3"; see endpoints_next_api() */
 };
 
@@ -19,6 +28,12 @@ int endpoints_check(const char *text);
 
 /* Parses text and starts at a random one, so that many clients spread. */
 int endpoints_init(struct endpoints *endpoints, const char *text);
+
+/* Begins at another one than a random one. */
+void endpoints_balance(struct endpoints *endpoints, enum balance balance);
+
+/* A request begins. */
+void endpoints_turn(struct endpoints *endpoints);
 
 /* Number of the endpoint that text, one URL, stands for, or -1. */
 int endpoints_find(const struct endpoints *endpoints, const char *text);

@@ -30,7 +30,8 @@ static void begin(struct timer *timer)
     watch->begun_ns = now_ns();
     watch->revision = 0;
     buffer_free(&watch->cursor);
-    buffer_add(&watch->cursor, watch->key, watch->key_size);
+    buffer_add(&watch->cursor, watch->subscription.span.key.data,
+               watch->subscription.span.key.size);
     request_page(watch);
 }
 
@@ -145,8 +146,7 @@ static void page_done(struct call *call, struct buffer *text)
     }
     if (failure.code < 0 || answer_read(text, &answer, &failure) < 0 ||
         page_check(&answer, libsd_bytes(watch->cursor.data, watch->cursor.size),
-                   libsd_bytes(watch->key, watch->key_size), watch->flags & LIBSD_WATCH_PREFIX,
-                   &failure) < 0)
+                   &watch->subscription.span, &failure) < 0)
         goto fail;
     landmark_note(watch->sd, &answer.records);
     more = answer.more;
@@ -176,7 +176,6 @@ static void request_page(struct libsd_watch *watch)
 {
     struct call *call = &watch->call;
     struct buffer *body = &call->body;
-    bool prefix = watch->flags & LIBSD_WATCH_PREFIX;
 
     call->sd = watch->sd;
     call->path = "/kv/range";
@@ -184,8 +183,8 @@ static void request_page(struct libsd_watch *watch)
     call->idle_ms = IDLE_MS;
     call->done = page_done;
     buffer_text(body, "{");
-    message_range(body, libsd_bytes(watch->cursor.data, watch->cursor.size),
-                  libsd_bytes(watch->key, watch->key_size), prefix);
+    message_span(body, libsd_bytes(watch->cursor.data, watch->cursor.size),
+                 &watch->subscription.span);
     buffer_format(body, ",\"limit\":\"%u\"", watch->limit);
     if (watch->revision)
         buffer_format(body, ",\"revision\":\"%lld\"", (long long)watch->revision);

@@ -122,6 +122,8 @@ static int classify(const struct grpc_error *error)
             return LIBSD_EAUTH;
         return says(error, "too large") ? LIBSD_ETOOBIG : LIBSD_EREFUSED;
     case GRPC_NOT_FOUND:
+        if (says(error, "member not found"))
+            return LIBSD_ENOTFOUND;
         return says(error, "lease not found") ? LIBSD_ELEASE : LIBSD_EREFUSED;
     case GRPC_PERMISSION_DENIED:
         return LIBSD_EDENIED;

@@ -14,6 +14,7 @@
 
 #include "contest.h"
 #include "internal.h"
+#include "keepalive.h"
 #include "observe.h"
 #include "process.h"
 
@@ -69,6 +70,7 @@ static void close_task(struct task *task)
     catalogs_end(sd);
     watches_end(sd);
     observers_end(sd);
+    keepalives_end(sd);
     asked_end(sd);
     requests_stop(sd);
     sd->close_timer.fire = close_timeout;
@@ -120,6 +122,7 @@ int libsd_open(libsd **handle, const libsd_options *options)
     rc = endpoints_init(&sd->endpoints, sd->options.endpoints);
     if (rc < 0)
         goto fail_endpoints;
+    endpoints_balance(&sd->endpoints, sd->options.balance);
     rc = catalogs_init(sd);
     if (rc < 0)
         goto fail_catalogs;

@@ -146,12 +146,39 @@ static void set_tls(CURL *easy, const struct libsd_options *options, int *rc)
         set_text(easy, CURLOPT_SSLKEY, options->key, rc);
 }
 
-static int set_url(CURL *easy, const struct http_request *request)
+/* The name that the certificate is for stands in the URL, and the endpoint's
+ * "host:port" beside it. */
+static int set_server_name(struct transfer *transfer, const char *place)
 {
+    struct buffer entry = { 0 };
+
+    buffer_format(&entry, "::%s", place);
+    buffer_add(&entry, "", 1);
+    if (!entry.failed)
+        transfer->connect_to = curl_slist_append(NULL, entry.data);
+    buffer_free(&entry);
+    if (!transfer->connect_to)
+        return LIBSD_ENOMEM;
+    curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->connect_to);
+    return 0;
+}
+
+static int set_url(struct transfer *transfer, const struct http_request *request)
+{
+    static const char https[] = "https://";
+    const char *name = request->options->server_name;
+    const char *place = request->url + strlen(https);
+    CURL *easy = transfer->easy;
     struct buffer url = { 0 };
     int rc = LIBSD_ENOMEM;
 
-    buffer_text(&url, request->url);
+    if (*name && strncmp(request->url, https, strlen(https)) == 0) {
+        if (set_server_name(transfer, place) < 0)
+            return LIBSD_ENOMEM;
+        buffer_format(&url, "%s%s%s", https, name, strrchr(place, ':'));
+    } else {
+        buffer_text(&url, request->url);
+    }
     buffer_text(&url, request->api);
     buffer_add(&url, request->path, strlen(request->path) + 1);
     if (!url.failed && curl_easy_setopt(easy, CURLOPT_URL, url.data) == CURLE_OK)
@@ -170,13 +197,13 @@ static int prepare(struct loop *loop, struct transfer *transfer, const struct ht
         return LIBSD_ENOMEM;
     transfer->easy = easy;
     transfer->multi = loop->multi;
-    transfer->headers = NULL;
+    transfer->headers = transfer->connect_to = NULL;
     transfer->too_big = false;
     transfer->error[0] = '\0';
     buffer_free(&transfer->answer);
     rc = set_headers(transfer, request);
     if (rc == 0)
-        rc = set_url(easy, request);
+        rc = set_url(transfer, request);
     if (rc < 0)
         return rc;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
@@ -320,8 +347,9 @@ void transfer_stop(struct transfer *transfer)
     curl_multi_remove_handle(transfer->multi, transfer->easy);
     curl_easy_cleanup(transfer->easy);
     curl_slist_free_all(transfer->headers);
+    curl_slist_free_all(transfer->connect_to);
     transfer->easy = NULL;
-    transfer->headers = NULL;
+    transfer->headers = transfer->connect_to = NULL;
     buffer_free(&transfer->answer);
 }
 

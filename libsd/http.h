@@ -26,6 +26,7 @@ struct transfer {
     curl_socket_t sockets[TRANSFER_SOCKETS];
     CURLM *multi;
     struct curl_slist *headers;
+    struct curl_slist *connect_to; /* NULL: the URL's host */
     char error[CURL_ERROR_SIZE];
     struct buffer answer;
     bool too_big;

@@ -63,6 +63,7 @@ struct libsd {
     LIST_HEAD(, group) groups;
     LIST_HEAD(, libsd_mutex) contests;
     LIST_HEAD(, libsd_observer) observers;
+    LIST_HEAD(, libsd_keepalive) keepalives;
     void *registry;      /* registrations by key; see tsearch(3) */
     void *services;      /* struct service_watch by prefix */
     unsigned page_limit; /* keys per page of a list */

@@ -130,6 +130,16 @@ void keeper_start(struct keeper *keeper)
     next(keeper, grant, keeper->failures ? backoff_ns(keeper->failures - 1) : 0);
 }
 
+/* The first beat tells whether there is one, and its TTL. */
+void keeper_adopt(struct keeper *keeper, int64_t lease)
+{
+    keeper_stop(keeper);
+    keeper->lease = lease;
+    keeper->held = true;
+    keeper->granted_ns = now_ns();
+    next(keeper, beat, 0);
+}
+
 void keeper_lost(struct keeper *keeper)
 {
     struct failure failure;

@@ -56,6 +56,9 @@ int64_t keeper_clock_ns(void);
 /* Grants a new lease, at once or, if the last one did not live long, later. */
 void keeper_start(struct keeper *keeper);
 
+/* Keeps a lease of somebody else's instead. */
+void keeper_adopt(struct keeper *keeper, int64_t lease);
+
 /* Etcd says that the lease is gone. */
 void keeper_lost(struct keeper *keeper);
 

@@ -29,8 +29,8 @@ static void on_down(struct subscription *subscription, const struct failure *fai
 
 static void init(struct subscription *subscription, const char *key, bool prefix)
 {
-    subscription->key = libsd_str(key);
-    subscription->prefix = prefix;
+    subscription->span.key = libsd_str(key);
+    subscription->span.prefix = prefix;
     subscription->on_live = on_live;
     subscription->on_down = on_down;
 }

@@ -150,5 +150,5 @@ void landmark_check(struct libsd *sd, const struct header *header,
     if (landmark->doubted)
         ask_for_landmark(sd);
     else /* for its header: any key will do that the user may read */
-        ask(sd, subscription->key, subscription->prefix, 0);
+        ask(sd, subscription->span.key, subscription->span.prefix, 0);
 }

@@ -128,8 +128,8 @@ LIBSD_API int libsd_delete_prefix(libsd *sd, libsd_slice prefix, int64_t *delete
 /* These, too, block, and return the errors named above.  Repeating them does no
  * harm, so libsd does that itself; they never return LIBSD_EUNKNOWN. */
 
-/* Grants a lease (Lease.LeaseGrant).  Nobody keeps it alive; libsd_register()
- * has its own.
+/* Grants a lease (Lease.LeaseGrant).  Nobody keeps it alive but
+ * libsd_keepalive_start(); libsd_register() has its own.
  * ttl_s: seconds wanted, at least 1.  lease: receives its id, a random number.
  * granted_ttl_s: receives the seconds granted, often more than wanted; NULL
  * is allowed. */
@@ -150,6 +150,39 @@ LIBSD_API int libsd_lease_revoke(libsd *sd, int64_t lease, int timeout_ms);
 LIBSD_API int libsd_lease_ttl(libsd *sd, int64_t lease, int64_t *ttl_s, int64_t *granted_ttl_s,
                               int timeout_ms);
 
+typedef struct libsd_keepalive libsd_keepalive;
+
+/* What became of a lease that is kept alive. */
+enum libsd_keepalive_state {
+    LIBSD_KEEPALIVE_ALIVE = 1, /* renewed, for the first time or after LATE */
+    LIBSD_KEEPALIVE_LATE = 2,  /* not renewed within its TTL: etcd may have ended it;
+                                * it is tried on */
+    LIBSD_KEEPALIVE_GONE = 3   /* etcd says that there is none; the last */
+};
+
+/* Told on every change of state.  error: 0, LIBSD_ETIMEDOUT (LATE) or
+ * LIBSD_ELEASE (GONE).  May call any libsd function that does not block,
+ * libsd_keepalive_close() too. */
+typedef void libsd_keepalive_callback(int64_t lease, int state, int error, void *arg);
+
+/* Keeps a lease alive, whoever granted it: renews it each third of its TTL,
+ * over outages and changes of leaders, until it is gone or
+ * libsd_keepalive_close() is called.  Registrations and locks have leases of
+ * their own, which need none of this.
+ *
+ * callback, arg: told of each change; NULL is allowed.
+ * keepalive: receives what ends it, set before the first callback.
+ *
+ * Returns 0 at once, before any connection, LIBSD_EINVAL, LIBSD_ENOMEM,
+ * LIBSD_ECLOSED or LIBSD_EFORKED. */
+LIBSD_API int libsd_keepalive_start(libsd *sd, int64_t lease, libsd_keepalive_callback *callback,
+                                    void *arg, libsd_keepalive **keepalive);
+
+/* Keeps it alive no longer, as libsd_close() does; the lease is left to its
+ * TTL.  No callback runs after the call returns; a running one is waited for,
+ * unless the call is made from inside it.  NULL is allowed. */
+LIBSD_API void libsd_keepalive_close(libsd_keepalive *keepalive);
+
 typedef struct libsd_reply libsd_reply;
 
 /* The ids of all leases (Lease.LeaseLeases), in reply->leases.  reply: free it
@@ -162,11 +195,41 @@ LIBSD_API int libsd_leases(libsd *sd, libsd_reply **reply, int timeout_ms);
  * as above. */
 LIBSD_API int libsd_members(libsd *sd, libsd_reply **reply, int timeout_ms);
 
+/* Adds a member to the cluster (Cluster.MemberAdd), which is then started with
+ * --initial-cluster-state existing; reply->member is the new one, reply->members
+ * are all.
+ * peer_urls: where the others will reach it, separated by commas.
+ * learner: not 0: without a vote until it is promoted with etcdctl.  A member
+ *   with a vote counts for the quorum at once: a cluster of one stands still
+ *   until the new one is started.
+ * reply: as above; NULL is allowed.
+ * Returns 0, LIBSD_EINVAL, LIBSD_EREFUSED (etcd says why: there is such a
+ * member, members are out of sight ...) or LIBSD_EUNKNOWN. */
+LIBSD_API int libsd_member_add(libsd *sd, const char *peer_urls, int learner, libsd_reply **reply,
+                               int timeout_ms);
+
+/* Removes a member from the cluster (Cluster.MemberRemove); it stops.
+ * member: its id, as in reply->members.
+ * Returns 0, LIBSD_ENOTFOUND (there is no such member), LIBSD_EREFUSED or
+ * LIBSD_EUNKNOWN. */
+LIBSD_API int libsd_member_remove(libsd *sd, uint64_t member, int timeout_ms);
+
 /* How one member is (Maintenance.Status), in reply->status; reply: as above.
  * endpoint: which of the handle's endpoints, written as in the option; NULL for
  * the one in use now, or the next that answers.
  * Returns 0, or LIBSD_EINVAL (the handle has no such endpoint). */
 LIBSD_API int libsd_status(libsd *sd, const char *endpoint, libsd_reply **reply, int timeout_ms);
+
+/* The token that the handle's user has at the moment (Auth.Authenticate), for a
+ * request that the application makes itself: "Authorization: TOKEN", without
+ * "Bearer".  etcd may refuse it at any later time; ask for it again then.
+ * buffer, size: receives the token, cut if needed, always terminated; etcd's are
+ *   of some dozens of bytes, or, with JWT, of some hundreds.
+ * timeout_ms: 0 for the handle's timeout-ms.
+ * Returns the length of the whole token, 0 if the handle has none because it
+ * has no user, or etcd none; LIBSD_EINVAL; LIBSD_EAUTH; or what libsd_status()
+ * returns. */
+LIBSD_API int libsd_auth_token(libsd *sd, char *buffer, size_t size, int timeout_ms);
 
 /* ---- operations -------------------------------------------------------- */
 
@@ -202,7 +265,9 @@ typedef struct libsd_op {
     int order;            /* RANGE: enum libsd_order */
     int sort_by;          /* RANGE: enum libsd_sort_by */
     const struct libsd_txn *txn;
-    const char *endpoint; /* STATUS */
+    const char *endpoint;  /* STATUS */
+    const char *peer_urls; /* MEMBER_ADD: separated by commas */
+    uint64_t member;       /* MEMBER_REMOVE: its id */
 } libsd_op;
 
 enum libsd_op_type {
@@ -221,7 +286,9 @@ enum libsd_op_type {
     LIBSD_OP_LEASE_TTL = 13,
     LIBSD_OP_LEASES = 14,
     LIBSD_OP_MEMBERS = 15,
-    LIBSD_OP_STATUS = 16
+    LIBSD_OP_STATUS = 16,
+    LIBSD_OP_MEMBER_ADD = 17,
+    LIBSD_OP_MEMBER_REMOVE = 18
 };
 
 enum libsd_op_flags {
@@ -234,7 +301,8 @@ enum libsd_op_flags {
     LIBSD_IGNORE_VALUE = 64,  /* PUT: keep the value, which must exist */
     LIBSD_IGNORE_LEASE = 128, /* PUT: keep the lease of a key that must exist */
     LIBSD_PHYSICAL = 256,     /* COMPACT: answer when it is done on disk */
-    LIBSD_LEASE_KEYS = 512    /* LEASE_TTL: with the keys under the lease */
+    LIBSD_LEASE_KEYS = 512,   /* LEASE_TTL: with the keys under the lease */
+    LIBSD_LEARNER = 1024      /* MEMBER_ADD: without a vote */
 };
 
 enum libsd_order {
@@ -455,6 +523,23 @@ static inline libsd_op libsd_op_status(const char *endpoint)
     return op;
 }
 
+/* Adds a member (flags: LIBSD_LEARNER), removes one; see libsd_member_add(). */
+static inline libsd_op libsd_op_member_add(const char *peer_urls, int flags)
+{
+    libsd_op op = libsd_op_of(LIBSD_OP_MEMBER_ADD, libsd_bytes("", 0), flags);
+
+    op.peer_urls = peer_urls;
+    return op;
+}
+
+static inline libsd_op libsd_op_member_remove(uint64_t member)
+{
+    libsd_op op = libsd_op_of(LIBSD_OP_MEMBER_REMOVE, libsd_bytes("", 0), 0);
+
+    op.member = member;
+    return op;
+}
+
 /* ---- replies ----------------------------------------------------------- */
 
 /* A member of the cluster.  The lists of URLs end with NULL. */
@@ -500,11 +585,14 @@ struct libsd_reply {
     size_t key_count;
     const int64_t *leases; /* LEASES: lease_count ids */
     size_t lease_count;
-    const libsd_member *const *members; /* MEMBERS: member_count of them */
+    const libsd_member *const *members; /* MEMBERS, MEMBER_*: member_count of them */
     size_t member_count;
     const libsd_member_status *status;        /* STATUS */
     const struct libsd_reply *const *replies; /* TXN: reply_count parts, in order */
     size_t reply_count;
+    const libsd_member *member; /* MEMBER_ADD: the new one */
+    int64_t duration_us;        /* from the call to the reply, retries and pages included;
+                                 * of a part of a transaction: 0 */
 };
 
 /* Frees a reply that a function handed out.  NULL is allowed. */
@@ -730,6 +818,13 @@ typedef void libsd_watch_callback(const libsd_event *event, void *arg);
  * meanwhile, it lists again (LIST) or ends (without). */
 LIBSD_API int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revision,
                                libsd_watch_callback *callback, void *arg, libsd_watch **watch);
+
+/* The same for all keys from key up to end, which is not one of them.
+ * end: empty for all keys from key on; else behind key.
+ * flags: without LIBSD_WATCH_PREFIX. */
+LIBSD_API int libsd_watch_open_range(libsd *sd, libsd_slice key, libsd_slice end, int flags,
+                                     int64_t start_revision, libsd_watch_callback *callback,
+                                     void *arg, libsd_watch **watch);
 
 /* Ends a watch.  No callback of it runs after the call returns; a running one
  * is waited for, unless the call is made from inside it.  NULL is allowed. */

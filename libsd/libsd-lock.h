@@ -13,7 +13,7 @@
  *     }
  *
  * HOW IT WORKS.  Who wants a lock writes the key <name>/<lease in hex> under a
- * lease of its own.  The key with the lowest create_revision holds the lock;
+ * lease, its own unless it is given one.  The key with the lowest create_revision holds the lock;
  * each of the others waits for the end of the key before its own, by a watch.
  * That is the layout of etcd's own locks and elections: a lock of libsd, of
  * `etcdctl lock`, of Go's clientv3/concurrency and of etcd's Lock service
@@ -99,12 +99,27 @@ LIBSD_API int libsd_lock(libsd *sd, const char *name, int ttl_s, int timeout_ms,
 LIBSD_API int libsd_trylock(libsd *sd, const char *name, int ttl_s, int timeout_ms,
                             libsd_mutex **mutex);
 
+/* The same as libsd_lock() under a lease of the caller's, as of
+ * libsd_lease_grant(): its TTL decides, and it may hold other keys and locks,
+ * which all end with it.  The lock keeps it alive as long as it is waited for
+ * or held, and leaves it alone afterwards: giving back deletes the key only.
+ *
+ * lease: has one place in the queue.  Another lock of that name with it is
+ *   refused by this handle (LIBSD_ECONFLICT); with another handle or program
+ *   both would take themselves for the holder.
+ *
+ * Returns what libsd_lock() does, or LIBSD_ELEASE (it is gone).  Where etcd
+ * can't be told that a place in the queue is given up, it ends with the lease. */
+LIBSD_API int libsd_lock_with_lease(libsd *sd, const char *name, int64_t lease, int timeout_ms,
+                                    libsd_mutex **mutex);
+
 /* Set size to sizeof (libsd_lock_options); zero the rest for defaults.  Fields
  * are only ever added at the end. */
 typedef struct libsd_lock_options {
     size_t size;
-    int ttl_s;    /* as above */
-    int try_only; /* not 0: FAILED with LIBSD_ECONFLICT instead of WAITING */
+    int ttl_s;     /* as above */
+    int try_only;  /* not 0: FAILED with LIBSD_ECONFLICT instead of WAITING */
+    int64_t lease; /* 0: one of its own; else see libsd_lock_with_lease() */
 } libsd_lock_options;
 
 /* The same without blocking: begins to wait, for as long as it takes.
@@ -162,6 +177,11 @@ typedef libsd_mutex libsd_leadership;
  * All else as libsd_lock(). */
 LIBSD_API int libsd_campaign(libsd *sd, const char *name, libsd_slice value, int ttl_s,
                              int timeout_ms, libsd_leadership **leadership);
+
+/* The same under a lease of the caller's; see libsd_lock_with_lease(). */
+LIBSD_API int libsd_campaign_with_lease(libsd *sd, const char *name, libsd_slice value,
+                                        int64_t lease, int timeout_ms,
+                                        libsd_leadership **leadership);
 
 /* Begins to wait for being elected.  All else as libsd_lock_start(). */
 LIBSD_API int libsd_campaign_start(libsd *sd, const char *name, libsd_slice value,

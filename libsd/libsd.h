@@ -164,6 +164,14 @@ LIBSD_API int libsd_options_new(libsd_options **options);
  *   cacert      ETCDCTL_CACERT      PEM files for https: the CA's certificate,
  *   cert        ETCDCTL_CERT        our certificate
  *   key         ETCDCTL_KEY         and its key
+ *   server-name ETCDSD_SERVER_NAME  name that the certificates of the endpoints
+ *                                   are for [the host of each URL]
+ *   balance     ETCDSD_BALANCE      stay | first | turns: which endpoint is asked
+ *                                   [stay]: a random one as long as it answers,
+ *                                   then the next; the first of the list that
+ *                                   answers; another one for each request (one
+ *                                   that is down then costs each request that
+ *                                   begins there another try)
  *   user        ETCDCTL_USER        etcd user, as name or name:password
  *   password    ETCDCTL_PASSWORD
  *   prefix      ETCDSD_PREFIX       key prefix of registrations [/service/]; a

@@ -57,8 +57,8 @@ static void time_is_up(const struct libsd_mutex *mutex, struct failure *failure)
     else if (libsd_error_is_retriable(mutex->failure.code))
         *failure = mutex->failure;
     else if (mutex->phase == PHASE_QUEUE && mutex->before.state != SUBSCRIPTION_NONE)
-        failure_set(failure, LIBSD_ETIMEDOUT, "%.*s is before us", (int)mutex->before.key.size,
-                    (const char *)mutex->before.key.data);
+        failure_set(failure, LIBSD_ETIMEDOUT, "%.*s is before us", (int)mutex->before.span.key.size,
+                    (const char *)mutex->before.span.key.data);
 }
 
 static void errand_timeout(struct timer *timer)
@@ -190,12 +190,13 @@ int lock_begin(struct libsd_mutex *mutex, const libsd_lock_options *options,
 
     if (options && sound)
         memcpy(&given, options, options->size < sizeof given ? options->size : sizeof given);
-    if (!sound || given.ttl_s < 0) {
+    if (!sound || given.ttl_s < 0 || given.lease < 0) {
         owner_drop(&mutex->owner);
         return LIBSD_EINVAL;
     }
     mutex->keeper.ttl_s = given.ttl_s ? given.ttl_s : TTL_S;
     mutex->try_only = given.try_only;
+    mutex->borrowed = given.lease;
     mutex->callback = callback;
     mutex->arg = arg;
     mutex->start.run = start_task;
@@ -210,7 +211,13 @@ int lock_begin(struct libsd_mutex *mutex, const libsd_lock_options *options,
 
 /* ---- application -------------------------------------------------------- */
 
-static int lock(libsd *sd, const char *name, int ttl_s, int timeout_ms, bool try_only,
+struct wish {
+    int ttl_s;
+    bool try_only;
+    int64_t lease; /* 0: one of its own */
+};
+
+static int lock(libsd *sd, const char *name, const struct wish *wish, int timeout_ms,
                 libsd_mutex **out)
 {
     struct libsd_mutex *mutex;
@@ -220,23 +227,36 @@ static int lock(libsd *sd, const char *name, int ttl_s, int timeout_ms, bool try
         *out = NULL;
     if (rc < 0)
         return rc;
-    if (!out || !lock_is_name(name) || ttl_s < 0 || timeout_ms < 0)
+    if (!out || !lock_is_name(name) || wish->ttl_s < 0 || timeout_ms < 0)
         return LIBSD_EINVAL;
     mutex = contest_new(sd, name, libsd_bytes(NULL, 0));
     if (!mutex)
         return LIBSD_ENOMEM;
-    mutex->try_only = try_only;
-    return lock_wait(mutex, ttl_s, timeout_ms, out);
+    mutex->try_only = wish->try_only;
+    mutex->borrowed = wish->lease;
+    return lock_wait(mutex, wish->ttl_s, timeout_ms, out);
 }
 
 int libsd_lock(libsd *sd, const char *name, int ttl_s, int timeout_ms, libsd_mutex **mutex)
 {
-    return lock(sd, name, ttl_s, timeout_ms, false, mutex);
+    const struct wish wish = { .ttl_s = ttl_s };
+
+    return lock(sd, name, &wish, timeout_ms, mutex);
 }
 
 int libsd_trylock(libsd *sd, const char *name, int ttl_s, int timeout_ms, libsd_mutex **mutex)
 {
-    return lock(sd, name, ttl_s, timeout_ms, true, mutex);
+    const struct wish wish = { .ttl_s = ttl_s, .try_only = true };
+
+    return lock(sd, name, &wish, timeout_ms, mutex);
+}
+
+int libsd_lock_with_lease(libsd *sd, const char *name, int64_t lease, int timeout_ms,
+                          libsd_mutex **mutex)
+{
+    const struct wish wish = { .lease = lease };
+
+    return lease > 0 ? lock(sd, name, &wish, timeout_ms, mutex) : LIBSD_EINVAL;
 }
 
 int libsd_lock_start(libsd *sd, const char *name, const libsd_lock_options *options,

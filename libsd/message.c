@@ -347,15 +347,20 @@ int watch_message_read(char *line, size_t size, struct watch_message *message,
 }
 
 /* Whether a key that was found is one of the range that begins at from. */
-static bool is_asked_for(libsd_slice found, libsd_slice from, libsd_slice key, bool prefix)
+static bool is_asked_for(libsd_slice found, libsd_slice from, const struct span *span)
 {
-    if (found.size < key.size || slice_compare(found, from) < 0 ||
-        (key.size && memcmp(found.data, key.data, key.size) != 0))
+    libsd_slice key = span->key;
+
+    if (slice_compare(found, from) < 0)
         return false;
-    return prefix || found.size == key.size;
+    if (span->until)
+        return span->end.size == 0 || slice_compare(found, span->end) < 0;
+    if (found.size < key.size || (key.size && memcmp(found.data, key.data, key.size) != 0))
+        return false;
+    return span->prefix || found.size == key.size;
 }
 
-int page_check(const struct answer *answer, libsd_slice from, libsd_slice key, bool prefix,
+int page_check(const struct answer *answer, libsd_slice from, const struct span *span,
                struct failure *failure)
 {
     const struct records *records = &answer->records;
@@ -365,7 +370,7 @@ int page_check(const struct answer *answer, libsd_slice from, libsd_slice key, b
     for (size_t i = 0; i < records->count && !why; i++) {
         libsd_slice found = records->list[i].kv.key;
 
-        if (!is_asked_for(found, from, key, prefix))
+        if (!is_asked_for(found, from, span))
             why = "keys that were not asked for";
         else if (i && slice_compare(records->list[i - 1].kv.key, found) >= 0)
             why = "keys out of order";
@@ -404,19 +409,24 @@ static void range_end(struct buffer *body, libsd_slice prefix)
     buffer_free(&end);
 }
 
-void message_range(struct buffer *body, libsd_slice from, libsd_slice key, bool prefix)
+void message_span(struct buffer *body, libsd_slice from, const struct span *span)
 {
     buffer_text(body, "\"key\":");
     buffer_base64(body, from.size ? from : libsd_bytes("", 1));
-    if (prefix) {
-        buffer_text(body, ",\"range_end\":");
-        range_end(body, key);
-    }
+    if (!span->prefix && !span->until)
+        return;
+    buffer_text(body, ",\"range_end\":");
+    if (span->until)
+        buffer_base64(body, span->end.size ? span->end : libsd_bytes("", 1));
+    else
+        range_end(body, span->key);
 }
 
 void message_key(struct buffer *body, libsd_slice key, bool prefix)
 {
-    message_range(body, key, key, prefix);
+    const struct span span = { .key = key, .prefix = prefix };
+
+    message_span(body, key, &span);
 }
 
 void message_number(struct buffer *body, const char *name, int64_t number)

@@ -112,10 +112,18 @@ int answer_read(struct buffer *text, struct answer *answer, struct failure *fail
 /* The same for a keepalive, whose answer is a stream of one {"result":...}. */
 int keepalive_read(struct buffer *text, struct answer *answer, struct failure *failure);
 
+/* A range of keys. */
+struct span {
+    libsd_slice key; /* the first one, */
+    bool prefix;     /*   and all that begin with it; */
+    bool until;      /*   or all up to end, which is not one of them; empty: to the last */
+    libsd_slice end;
+};
+
 /* Whether an answer is a page of the keys from `from` on: all of them asked
  * for, in order, each once, and none left out without a word.  failure is as
  * above.  Returns 0 or LIBSD_EPROTOCOL. */
-int page_check(const struct answer *answer, libsd_slice from, libsd_slice key, bool prefix,
+int page_check(const struct answer *answer, libsd_slice from, const struct span *span,
                struct failure *failure);
 
 /* One line of a watch stream. */
@@ -150,10 +158,10 @@ bool grpc_error_is_no_path(const struct grpc_error *error, long status);
 /* Whether a new token helps. */
 bool grpc_error_wants_token(const struct grpc_error *error);
 
-/* Appends "key":"from" and, for a prefix, ,"range_end":"...", the end of the
- * keys that begin with key.  from is key on a first page.  An empty prefix
- * stands for every key. */
-void message_range(struct buffer *body, libsd_slice from, libsd_slice key, bool prefix);
+/* Appends "key":"from" and, for more than one key, ,"range_end":"...".  from is
+ * the span's key on a first page.  An empty prefix stands for every key. */
+void message_span(struct buffer *body, libsd_slice from, const struct span *span);
+/* The same for one key or a prefix from its start. */
 void message_key(struct buffer *body, libsd_slice key, bool prefix);
 
 /* Appends ,"name":number if that is not 0, which is what a missing one means. */

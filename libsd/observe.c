@@ -196,8 +196,8 @@ static void watch_from(struct libsd_observer *observer, bool queue, int64_t revi
     struct subscription *subscription = &observer->subscription;
     const struct buffer *key = queue ? &observer->prefix : &observer->leader;
 
-    subscription->key = libsd_bytes(key->data, key->size);
-    subscription->prefix = queue;
+    subscription->span.key = libsd_bytes(key->data, key->size);
+    subscription->span.prefix = queue;
     subscription->on_events = queue ? queue_events : leader_events;
     subscription->next = revision;
     stream_subscribe(observer->sd, subscription);

@@ -35,6 +35,8 @@ static const struct {
     [LIBSD_OP_LEASES] = { "LEASES", "/lease/leases", 0 },
     [LIBSD_OP_MEMBERS] = { "MEMBERS", "/cluster/member/list", 0 },
     [LIBSD_OP_STATUS] = { "STATUS", "/maintenance/status", 0 },
+    [LIBSD_OP_MEMBER_ADD] = { "MEMBER_ADD", "/cluster/member/add", LIBSD_LEARNER },
+    [LIBSD_OP_MEMBER_REMOVE] = { "MEMBER_REMOVE", "/cluster/member/remove", 0 },
 };
 
 struct part *parts_add(struct parts *parts)
@@ -96,6 +98,8 @@ static const char *check_others(const libsd_op *op)
         if (op->ttl_s < 1)
             return "the TTL is not positive";
         return op->lease < 0 ? "the lease is negative" : NULL;
+    case LIBSD_OP_MEMBER_ADD:
+        return op->peer_urls && *op->peer_urls ? NULL : "there is no URL";
     default:
         return NULL;
     }
@@ -105,10 +109,11 @@ int op_check(const libsd_op *op, struct failure *failure)
 {
     const char *why = NULL;
 
-    /* Later versions of the header may add fields; none may be missing. */
-    if (op->size < sizeof *op)
+    /* Later versions of the header may add fields.  Only those of the operations
+     * that came with them may be missing. */
+    if (op->size < (op->type < LIBSD_OP_MEMBER_ADD ? offsetof(libsd_op, peer_urls) : sizeof *op))
         return failure_set(failure, LIBSD_EINVAL, "not an operation: size %zu", op->size);
-    if (op->type < LIBSD_OP_PUT || op->type > LIBSD_OP_STATUS)
+    if (op->type < LIBSD_OP_PUT || op->type > LIBSD_OP_MEMBER_REMOVE)
         return failure_set(failure, LIBSD_EINVAL, "unknown operation %d", op->type);
     if (op->flags & ~kinds[op->type].flags)
         why = "a flag means nothing here";
@@ -154,6 +159,9 @@ bool op_writes(const libsd_op *op)
         return parts_write(&op->txn->then_parts) || parts_write(&op->txn->else_parts);
     case LIBSD_OP_LEASE_GRANT:
         return op->lease != 0; /* with a number of our own it can be repeated */
+    case LIBSD_OP_MEMBER_ADD:
+    case LIBSD_OP_MEMBER_REMOVE:
+        return true;
     default:
         return op->type <= LIBSD_OP_COMPACT;
     }
@@ -215,11 +223,14 @@ bool op_parts(const libsd_op *op, struct parts *parts)
 
 static void add_keys(struct buffer *body, const libsd_op *op, libsd_slice from)
 {
-    message_range(body, from, op->key, op->flags & LIBSD_PREFIX);
-    if (op->flags & LIBSD_RANGE) {
-        buffer_text(body, ",\"range_end\":");
-        buffer_base64(body, op->end.size ? op->end : libsd_bytes("", 1));
-    }
+    const struct span span = {
+        .key = op->key,
+        .prefix = op->flags & LIBSD_PREFIX,
+        .until = op->flags & LIBSD_RANGE,
+        .end = op->end,
+    };
+
+    message_span(body, from, &span);
 }
 
 static void add_flag(struct buffer *body, const libsd_op *op, int flag, const char *name)
@@ -326,6 +337,27 @@ static void add_lease(struct buffer *body, const libsd_op *op)
     buffer_text(body, "}");
 }
 
+static void add_member(struct buffer *body, const libsd_op *op)
+{
+    const char *url = op->peer_urls;
+
+    buffer_text(body, "{\"peerURLs\":[");
+    for (;;) {
+        size_t size;
+
+        url += strspn(url, " ");
+        size = strcspn(url, ",");
+        buffer_json_text(body, libsd_bytes(url, size));
+        if (!url[size])
+            break;
+        buffer_text(body, ",");
+        url += size + 1;
+    }
+    buffer_text(body, "]");
+    add_flag(body, op, LIBSD_LEARNER, "isLearner");
+    buffer_text(body, "}");
+}
+
 void op_body(struct buffer *body, const libsd_op *op)
 {
     switch (op->type) {
@@ -356,6 +388,12 @@ void op_body(struct buffer *body, const libsd_op *op)
     case LIBSD_OP_MEMBERS:
     case LIBSD_OP_STATUS:
         buffer_text(body, "{}");
+        break;
+    case LIBSD_OP_MEMBER_ADD:
+        add_member(body, op);
+        break;
+    case LIBSD_OP_MEMBER_REMOVE:
+        buffer_format(body, "{\"ID\":\"%llu\"}", (unsigned long long)op->member);
         break;
     default:
         add_lease(body, op);

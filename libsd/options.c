@@ -27,6 +27,7 @@
 
 static const char *const takeovers[] = { "wait", "force", "fail", NULL }; /* enum libsd_takeover */
 static const char *const sources[] = { "auto", "table", "etcd", NULL };
+static const char *const balances[] = { "stay", "first", "turns", NULL };
 static const char *const dispatches[] = { "thread", "manual", NULL };
 
 static const struct option {
@@ -43,6 +44,9 @@ static const struct option {
     { "cacert", "ETCDCTL_CACERT", "", offsetof(struct libsd_options, cacert), 0, NULL },
     { "cert", "ETCDCTL_CERT", "", offsetof(struct libsd_options, cert), 0, NULL },
     { "key", "ETCDCTL_KEY", "", offsetof(struct libsd_options, key), 0, NULL },
+    { "server-name", "ETCDSD_SERVER_NAME", "", offsetof(struct libsd_options, server_name), 0,
+      NULL },
+    { "balance", "ETCDSD_BALANCE", "stay", offsetof(struct libsd_options, balance), 0, balances },
     { "user", "ETCDCTL_USER", "", offsetof(struct libsd_options, user), 0, NULL },
     { "password", "ETCDCTL_PASSWORD", "", offsetof(struct libsd_options, password), 0, NULL },
     { "timeout-ms", "ETCDSD_TIMEOUT_MS", "5000", offsetof(struct libsd_options, timeout_ms), 600000,

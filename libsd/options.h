@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "endpoint.h"
 #include "libsd.h"
 
 #define OPTIONS_FILE "/etc/etcdsd/etcdsd.conf"
@@ -21,7 +22,8 @@ struct libsd_options {
     char *cacert;
     char *cert;
     char *key;
-    char *user; /* whole: without ":password" */
+    char *server_name; /* whole: empty: that of the URL */
+    char *user;        /* whole: without ":password" */
     char *password;
     int timeout_ms;
     int ttl_s;
@@ -35,6 +37,7 @@ struct libsd_options {
         SOURCE_TABLE,
         SOURCE_ETCD
     } source;
+    enum balance balance;
     char *domain;       /* whole: lower case, no dots at the ends; empty: none */
     bool own_endpoints; /* whole: the program named them */
     libsd_log_callback *log;

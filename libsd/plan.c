@@ -88,7 +88,7 @@ int plan_init(struct plan *plan, libsd *sd, const libsd_op *op, struct failure *
     *plan = (struct plan){ 0 };
     if (op_check(op, failure) < 0)
         return failure->code;
-    plan->op = *op;
+    memcpy(&plan->op, op, op->size < sizeof plan->op ? op->size : sizeof plan->op);
     plan->path = op_path(op);
     plan->flags = call_flags(op);
     plan->page_limit = sd->page_limit;
@@ -100,6 +100,8 @@ int plan_init(struct plan *plan, libsd *sd, const libsd_op *op, struct failure *
     if (op->type == LIBSD_OP_LEASE_GRANT && op->lease == 0)
         plan->op.lease = lease_new_id();
     plan->reply = reply_new(op->type);
+    if (plan->reply)
+        plan->reply->begun_ns = now_ns();
     if (plan->paged) {
         copy_keys(plan);
         first_page(plan);

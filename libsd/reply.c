@@ -31,6 +31,7 @@ void reply_free(struct reply *reply)
     for (size_t i = 0; i < reply->public.member_count; i++)
         free(reply->members[i]);
     free(reply->members);
+    free(reply->member);
     free(reply->leases);
     free(reply->keys);
     kvs_clear(&reply->kvs);
@@ -46,6 +47,8 @@ void libsd_reply_free(libsd_reply *reply)
 void reply_fail(struct reply *reply, const struct failure *failure)
 {
     reply->public.error = failure->code;
+    if (reply->begun_ns)
+        reply->public.duration_us = (now_ns() - reply->begun_ns) / 1000;
     memcpy(reply->detail, failure->text, sizeof reply->detail);
 }
 
@@ -187,6 +190,18 @@ static void read_member(struct json *json, struct member *member)
     }
 }
 
+/* A member on the heap; NULL when out of memory. */
+static struct member *read_new_member(struct json *json)
+{
+    struct member *member = calloc(1, sizeof *member);
+
+    if (member)
+        read_member(json, member);
+    else
+        json_fail(json, message_no_memory);
+    return member;
+}
+
 static void read_members(struct json *json, struct reply *reply)
 {
     size_t *count = &reply->public.member_count;
@@ -200,12 +215,10 @@ static void read_members(struct json *json, struct reply *reply)
         reply->members = grow(json, reply->members, *count, sizeof *reply->members);
         if (json_failed(json))
             return;
-        reply->members[*count] = calloc(1, sizeof **reply->members);
-        if (!reply->members[*count]) {
-            json_fail(json, message_no_memory);
+        reply->members[*count] = read_new_member(json);
+        if (!reply->members[*count])
             return;
-        }
-        read_member(json, reply->members[(*count)++]);
+        ++*count;
     }
 }
 
@@ -253,6 +266,8 @@ static bool read_other(struct json *json, libsd_slice name, struct reply *reply)
         read_leases(json, reply);
     else if (slice_is(name, "members"))
         read_members(json, reply);
+    else if (slice_is(name, "member") && !reply->member)
+        reply->member = read_new_member(json);
     else
         return false;
     return true;
@@ -398,6 +413,7 @@ static void publish(struct reply *reply)
     said->keys = reply->keys;
     said->leases = reply->leases;
     said->members = (const libsd_member *const *)(const void *)reply->members;
+    said->member = reply->member ? &reply->member->public : NULL;
     if (said->type == LIBSD_OP_STATUS) {
         reply->status.errors = reply->errors.list;
         if (!reply->status.version)

@@ -34,6 +34,8 @@ struct reply {
     libsd_slice *keys;
     int64_t *leases;
     struct member **members;
+    struct member *member;
+    int64_t begun_ns; /* 0: a part, or a page */
     libsd_member_status status;
     struct texts errors;
     struct reply **parts;

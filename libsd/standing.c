@@ -115,7 +115,14 @@ void standing_read_look(struct standing *standing, const struct libsd_mutex *mut
 
 void standing_clean_body(struct buffer *body, const struct libsd_mutex *mutex)
 {
-    add_guard(body, mutex);
+    if (mutex->overwritten) {
+        add_guard(body, mutex);
+    } else {
+        /* Also what we never learned to be written. */
+        buffer_text(body, "{\"compare\":[{\"target\":\"LEASE\",");
+        add_key(body, mutex->key);
+        buffer_format(body, ",\"lease\":\"%lld\"}],\"success\":[", (long long)mutex->lease);
+    }
     buffer_text(body, "{\"request_delete_range\":{");
     add_key(body, mutex->key);
     buffer_text(body, "}}]}");

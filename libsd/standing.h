@@ -33,7 +33,8 @@ void standing_look_body(struct buffer *body, const struct libsd_mutex *mutex);
 void standing_read_look(struct standing *standing, const struct libsd_mutex *mutex,
                         const struct answer *answer);
 
-/* Deletes our key, under whatever lease. */
+/* Deletes our key: if it is under our lease, or, when it was overwritten, under
+ * whatever. */
 void standing_clean_body(struct buffer *body, const struct libsd_mutex *mutex);
 
 /* Gives our key a new value. */

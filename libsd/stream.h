@@ -36,9 +36,8 @@ enum subscription_state {
 };
 
 struct subscription {
-    libsd_slice key; /* the owner's */
-    bool prefix;
-    bool previous; /* with RECORD_PREVIOUS before events, where etcd has it */
+    struct span span; /* of the owner's bytes */
+    bool previous;    /* with RECORD_PREVIOUS before events, where etcd has it */
 
     /* The first revision not yet delivered in full, 0 for "from now"; of that
      * revision, events that came on this connection, and were ever delivered. */

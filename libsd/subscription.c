@@ -113,7 +113,7 @@ void stream_create(struct libsd *sd, struct subscription *subscription)
     subscription->seen = 0;
     stream->creating++;
     buffer_text(out, "{\"create_request\":{");
-    message_key(out, subscription->key, subscription->prefix);
+    message_span(out, subscription->span.key, &subscription->span);
     if (subscription->next)
         buffer_format(out, ",\"start_revision\":\"%lld\"", (long long)subscription->next);
     if (subscription->previous)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "json.h"
 
 #define KEY_MAX   ((size_t)1 << 20)
 #define UNTOLD_NS (100 * MS)
@@ -38,7 +39,7 @@ static void watch_free(struct owner *owner)
 {
     struct libsd_watch *watch = container_of(owner, struct libsd_watch, owner);
 
-    free(watch->key);
+    free(watch->keys);
     free(watch);
 }
 
@@ -213,25 +214,29 @@ void watches_end(struct libsd *sd)
 
 /* ---- application -------------------------------------------------------- */
 
-static struct libsd_watch *watch_new(libsd *sd, libsd_slice key)
+static struct libsd_watch *watch_new(libsd *sd, const struct span *span)
 {
     struct libsd_watch *watch = calloc(1, sizeof *watch);
+    size_t size = span->key.size;
 
     if (!watch)
         return NULL;
-    watch->key = malloc(key.size);
-    if (!watch->key) {
+    watch->keys = malloc(size + span->end.size);
+    if (!watch->keys) {
         free(watch);
         return NULL;
     }
-    memcpy(watch->key, key.data, key.size);
-    watch->key_size = key.size;
+    memcpy(watch->keys, span->key.data, size);
+    if (span->end.size)
+        memcpy(watch->keys + size, span->end.data, span->end.size);
     watch->sd = sd;
     watch->start.run = watch_start;
     watch->stop.run = watch_stop;
     watch->untold_timer.fire = tell_again;
     owner_init(&watch->owner, watch_deliver, watch_free);
-    watch->subscription.key = libsd_bytes(watch->key, key.size);
+    watch->subscription.span = *span;
+    watch->subscription.span.key.data = watch->keys;
+    watch->subscription.span.end.data = watch->keys + size;
     watch->subscription.on_live = on_live;
     watch->subscription.on_events = on_events;
     watch->subscription.on_down = on_down;
@@ -244,20 +249,27 @@ struct libsd_watch *watch_open_direct(libsd *sd, libsd_slice prefix,
                                       void (*direct)(struct libsd_watch *, const struct record *),
                                       void *arg)
 {
-    struct libsd_watch *watch = watch_new(sd, prefix);
+    const struct span span = { .key = prefix, .prefix = true };
+    struct libsd_watch *watch = watch_new(sd, &span);
 
     if (!watch)
         return NULL;
     watch->flags = LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST;
     watch->direct = direct;
     watch->arg = arg;
-    watch->subscription.prefix = true;
     watch_start(&watch->start);
     return watch;
 }
 
-int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revision,
-                     libsd_watch_callback *callback, void *arg, libsd_watch **watch)
+static bool is_span(const struct span *span)
+{
+    return span->key.data && span->key.size && span->key.size <= KEY_MAX &&
+           (span->end.data || span->end.size == 0) && span->end.size <= KEY_MAX &&
+           (span->end.size == 0 || slice_compare(span->key, span->end) < 0);
+}
+
+static int open_watch(libsd *sd, const struct span *span, int flags, int64_t start_revision,
+                      libsd_watch_callback *callback, void *arg, libsd_watch **watch)
 {
     const int known = LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST | LIBSD_WATCH_PREV_KV;
     struct libsd_watch *made;
@@ -265,16 +277,14 @@ int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revisi
 
     if (rc < 0)
         return rc;
-    if (!watch || !callback || !key.data || key.size == 0 || key.size > KEY_MAX ||
-        (flags & ~known) || start_revision < 0)
+    if (!watch || !callback || !is_span(span) || (flags & ~known) || start_revision < 0)
         return LIBSD_EINVAL;
-    made = watch_new(sd, key);
+    made = watch_new(sd, span);
     if (!made)
         return LIBSD_ENOMEM;
     made->flags = flags;
     made->callback = callback;
     made->arg = arg;
-    made->subscription.prefix = flags & LIBSD_WATCH_PREFIX;
     made->subscription.previous = flags & LIBSD_WATCH_PREV_KV;
     made->subscription.next = start_revision;
     /* Before the start: a callback may want to close its watch. */
@@ -285,6 +295,25 @@ int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revisi
         return LIBSD_ECLOSED;
     }
     return 0;
+}
+
+int libsd_watch_open(libsd *sd, libsd_slice key, int flags, int64_t start_revision,
+                     libsd_watch_callback *callback, void *arg, libsd_watch **watch)
+{
+    const struct span span = { .key = key, .prefix = flags & LIBSD_WATCH_PREFIX };
+
+    return open_watch(sd, &span, flags, start_revision, callback, arg, watch);
+}
+
+int libsd_watch_open_range(libsd *sd, libsd_slice key, libsd_slice end, int flags,
+                           int64_t start_revision, libsd_watch_callback *callback, void *arg,
+                           libsd_watch **watch)
+{
+    const struct span span = { .key = key, .until = true, .end = end };
+
+    if (flags & LIBSD_WATCH_PREFIX)
+        return LIBSD_EINVAL;
+    return open_watch(sd, &span, flags, start_revision, callback, arg, watch);
 }
 
 void libsd_watch_close(libsd_watch *watch)

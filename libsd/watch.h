@@ -12,8 +12,7 @@
 struct libsd_watch {
     struct owner owner; /* first: what the queue knows of us */
     struct libsd *sd;
-    char *key;
-    size_t key_size;
+    char *keys; /* what is watched, and, of a range, its end */
     int flags;
     libsd_watch_callback *callback;
     const libsd_kv *previous; /* of the record that is delivered next */

@@ -55,13 +55,14 @@ static void read_others(const char *text, size_t size, bool keepalive)
     struct answer answer = { 0 };
     struct failure failure = { 0 };
     const struct records *records = &answer.records;
+    const struct span every_key = { .key = libsd_str(""), .prefix = true };
     libsd_slice from = libsd_str("a");
 
     buffer_add(&buffer, text, size);
     if (keepalive) {
         keepalive_read(&buffer, &answer, &failure);
     } else if (answer_read(&buffer, &answer, &failure) == 0 &&
-               page_check(&answer, from, libsd_str(""), true, &failure) == 0) {
+               page_check(&answer, from, &every_key, &failure) == 0) {
         require(records->count > 0 || !answer.more);
         for (size_t i = 0; i < records->count; i++) {
             require(slice_compare(from, records->list[i].kv.key) < (i == 0 ? 1 : 0));
@@ -89,10 +90,11 @@ static void read_watch(char *line, size_t size)
 
 static void write_range(libsd_slice key, bool prefix)
 {
+    const struct span span = { .key = key, .until = true, .end = key };
     struct buffer body = { 0 };
 
     message_key(&body, key, prefix);
-    message_range(&body, key, key, prefix);
+    message_span(&body, key, &span);
     require(!body.failed && body.size > 0);
     buffer_free(&body);
 }

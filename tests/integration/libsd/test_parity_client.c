@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "etcd.h"
+#include "proxy.h"
 #include "scene.h"
 #include "tls.h"
 #include "users.h"
@@ -132,6 +133,142 @@ Test(parity_client, members_are_listed)
     cr_assert_str_eq(reply->members[0]->client_urls[0], etcd.url);
     cr_assert_str_eq(reply->members[0]->peer_urls[0], etcd.peer);
     libsd_reply_free(reply);
+}
+
+/* Without a vote, so that the others go on without it. */
+Test(parity_client, member_is_added_and_removed)
+{
+    static const char peer[] = "http://127.0.0.1:1";
+    libsd_reply *reply = NULL;
+    uint64_t id;
+
+    start();
+    cr_assert_eq(libsd_member_add(sd, peer, 1, &reply, 0), 0);
+    cr_assert_eq(reply->member_count, 2);
+    cr_assert_not_null(reply->member);
+    cr_assert_str_eq(reply->member->peer_urls[0], peer);
+    cr_assert(reply->member->is_learner);
+    id = reply->member->id;
+    libsd_reply_free(reply);
+    cr_assert_eq(libsd_member_add(sd, peer, 1, NULL, 0), LIBSD_EREFUSED);
+    cr_assert_eq(libsd_members(sd, &reply, 0), 0);
+    cr_assert(reply->member_count == 2 &&
+              (reply->members[0]->id == id || reply->members[1]->id == id));
+    libsd_reply_free(reply);
+    cr_assert_eq(libsd_member_remove(sd, id, 0), 0);
+    cr_assert_eq(libsd_member_remove(sd, id, 0), LIBSD_ENOTFOUND);
+    cr_assert_eq(libsd_members(sd, &reply, 0), 0);
+    cr_assert_eq(reply->member_count, 1);
+    libsd_reply_free(reply);
+    cr_assert_eq(libsd_member_add(sd, "", 1, NULL, 0), LIBSD_EINVAL);
+}
+
+/* Response::duration. */
+Test(parity_client, reply_tells_how_long_it_took)
+{
+    libsd_op op = libsd_op_get(libsd_str("/k"));
+    libsd_reply *reply = NULL;
+    double begin;
+
+    start();
+    put(sd, "/k", "42");
+    begin = seconds();
+    cr_assert_eq(libsd_execute(sd, &op, 0, &reply), 0);
+    cr_assert(reply->duration_us > 0 && (double)reply->duration_us <= (seconds() - begin) * 1e6);
+    libsd_reply_free(reply);
+    etcd_freeze(&etcd);
+    cr_assert_eq(libsd_execute(sd, &op, 400, &reply), LIBSD_ETIMEDOUT);
+    cr_assert(reply->duration_us >= 300000, "%lld us", (long long)reply->duration_us);
+    libsd_reply_free(reply);
+    etcd_thaw(&etcd);
+}
+
+/* What current_auth_token() is for: requests without the library. */
+Test(parity_client, token_lets_other_requests_in)
+{
+    char token[sizeof etcd.token];
+    int size;
+
+    etcd_start(&etcd);
+    sd = open_with(etcd.url, NULL);
+    cr_assert_eq(libsd_auth_token(sd, token, sizeof token, 0), 0);
+    libsd_close(sd);
+    users_start(&etcd);
+    sd = open_with(etcd.url, "user", "root", "password", ROOT_PASSWORD, NULL);
+    size = libsd_auth_token(sd, token, sizeof token, 0);
+    cr_assert(size > 0 && strlen(token) == (size_t)size);
+    *etcd.token = '\0';
+    cr_assert_neq(etcd_post(&etcd, "/v3/kv/range", "{\"key\":\"YQ==\"}"), 200);
+    strcpy(etcd.token, token);
+    cr_assert_eq(etcd_post(&etcd, "/v3/kv/range", "{\"key\":\"YQ==\"}"), 200);
+    cr_assert_eq(libsd_auth_token(sd, token, 4, 0), size);
+    cr_assert_eq(strlen(token), 3);
+    libsd_close(sd);
+    sd = open_with(etcd.url, "user", "root", "password", "wrong", NULL);
+    cr_assert_eq(libsd_auth_token(sd, token, sizeof token, 0), LIBSD_EAUTH);
+}
+
+/* target_name_override: the certificate is for another host than the URL's. */
+Test(parity_client, name_of_the_certificate_may_be_given)
+{
+    libsd_kvs *kvs = NULL;
+    libsd_watch *watch = NULL;
+    struct notes notes;
+
+    tls_start(&etcd, "elsewhere", NULL);
+    sd = open_with(etcd.also, "cacert", tls_file(&etcd, "ca.crt"), NULL);
+    cr_assert_eq(libsd_get(sd, libsd_str("/k"), &kvs, 0), LIBSD_ETLS);
+    libsd_close(sd);
+    sd = open_with(etcd.also, "cacert", tls_file(&etcd, "ca.crt"), "server-name", "other.invalid",
+                   NULL);
+    basic_calls_work("/k");
+    notes_init(&notes);
+    cr_assert_eq(libsd_watch_open(sd, libsd_str("/k"), 0, 0, notes_take, &notes, &watch), 0);
+    UNTIL(notes_count(&notes, LIBSD_EVENT_CONNECTED) == 1, 10);
+    put(sd, "/k", "43");
+    UNTIL(notes_say(&notes, "+/k=43 "), 10);
+    libsd_watch_close(watch);
+}
+
+#define ENDPOINTS 3
+
+/* Connections that each of several ways to one etcd has taken, behind some calls. */
+static void call_by(const char *balance, struct proxy *proxies, int *counts)
+{
+    char urls[ENDPOINTS * sizeof proxies->url] = "";
+
+    for (int i = 0; i < ENDPOINTS; i++)
+        strcat(strcat(urls, i ? "," : ""), proxies[i].url);
+    sd = open_with(urls, "balance", balance, NULL);
+    for (int i = 0; i < 2 * ENDPOINTS; i++)
+        put(sd, "/k", "42");
+    libsd_close(sd);
+    sd = NULL;
+    for (int i = 0; i < ENDPOINTS; i++)
+        counts[i] = proxy_count(&proxies[i]);
+}
+
+/* Theirs are called pick_first and round_robin. */
+Test(parity_client, balance_chooses_who_is_asked)
+{
+    struct proxy proxies[ENDPOINTS];
+    int first[ENDPOINTS];
+    int turns[ENDPOINTS];
+    libsd_options *options = NULL;
+
+    etcd_start(&etcd);
+    for (int i = 0; i < ENDPOINTS; i++)
+        proxy_start(&proxies[i], etcd.url, NULL);
+    call_by("first", proxies, first);
+    cr_assert(first[0] == 1 && first[1] == 0 && first[2] == 0);
+    call_by("turns", proxies, turns);
+    for (int i = 0; i < ENDPOINTS; i++)
+        cr_assert_eq(turns[i], first[i] + 1, "endpoint %d", i);
+    cr_assert_eq(libsd_options_new(&options), 0);
+    cr_assert_eq(libsd_options_set(options, "balance", "grpclb"), LIBSD_EINVAL);
+    libsd_options_free(options);
+    for (int i = 0; i < ENDPOINTS; i++)
+        proxy_end(&proxies[i]);
 }
 
 Test(parity_client, timeout_of_the_handle_ends_calls)

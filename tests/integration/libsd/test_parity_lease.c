@@ -5,6 +5,7 @@
  * replaced, and what was registered under it is put again.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "etcd.h"
@@ -154,6 +155,89 @@ Test(parity_lease, key_that_is_kept_alive_does_not_expire)
         nap();
     }
     cr_assert_eq(lease_of(SERVICE_KEY), lease);
+}
+
+/* ---- any lease ---------------------------------------------------------- */
+
+/* States as letters: A, L, G. */
+static struct {
+    pthread_mutex_t mutex;
+    char text[20];
+    int error;
+} kept = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static void take_state(int64_t lease, int state, int error, void *arg)
+{
+    (void)lease;
+    (void)arg;
+    pthread_mutex_lock(&kept.mutex);
+    strncat(kept.text, &"?\0A\0L\0G"[2 * state], sizeof kept.text - strlen(kept.text) - 1);
+    kept.error = error;
+    pthread_mutex_unlock(&kept.mutex);
+}
+
+static bool is_told(const char *text)
+{
+    bool same;
+
+    pthread_mutex_lock(&kept.mutex);
+    same = strcmp(kept.text, text) == 0;
+    pthread_mutex_unlock(&kept.mutex);
+    return same;
+}
+
+/* KeepAlive(client, ttl, lease): longer than it would last, and no longer. */
+Test(parity_lease, any_lease_is_kept_alive_until_it_is_closed)
+{
+    int64_t lease = grant(2);
+    libsd_keepalive *keepalive = NULL;
+    double begin = seconds();
+
+    cr_assert_eq(put_with("/k", lease), 0);
+    cr_assert_eq(libsd_keepalive_start(sd, lease, take_state, NULL, &keepalive), 0);
+    while (seconds() - begin < 5) {
+        cr_assert(has(sd, "/k", "43"));
+        nap();
+    }
+    cr_assert(is_told("A"), "%s", kept.text);
+    libsd_keepalive_close(keepalive);
+    UNTIL(absent(sd, "/k"), 10);
+    cr_assert(is_told("A"), "%s", kept.text);
+}
+
+/* Over a time without etcd; the handler of theirs is told once and for all. */
+Test(parity_lease, keepalive_tells_when_it_is_late_and_when_the_lease_is_gone)
+{
+    int64_t lease = grant(2);
+    libsd_keepalive *keepalive = NULL;
+
+    cr_assert_eq(put_with("/k", lease), 0);
+    cr_assert_eq(libsd_keepalive_start(sd, lease, take_state, NULL, &keepalive), 0);
+    UNTIL(is_told("A"), 10);
+    etcd_kill(&etcd);
+    UNTIL(is_told("AL"), 10);
+    cr_assert_eq(kept.error, LIBSD_ETIMEDOUT);
+    etcd_restart(&etcd);
+    UNTIL(is_told("ALA"), 10);
+    cr_assert(has(sd, "/k", "43"));
+    cr_assert_eq(libsd_lease_revoke(sd, lease, 0), 0);
+    UNTIL(is_told("ALAG"), 10);
+    cr_assert_eq(kept.error, LIBSD_ELEASE);
+    libsd_keepalive_close(keepalive);
+    libsd_keepalive_close(NULL);
+    cr_assert_eq(libsd_keepalive_start(sd, 0, NULL, NULL, &keepalive), LIBSD_EINVAL);
+}
+
+/* A second one of the same lease, and one that the handle has to end. */
+Test(parity_lease, keepalive_of_a_lease_that_never_was_says_so)
+{
+    libsd_keepalive *keepalive = NULL;
+    libsd_keepalive *left = NULL;
+
+    cr_assert_eq(libsd_keepalive_start(sd, 123456, take_state, NULL, &keepalive), 0);
+    UNTIL(is_told("G"), 10);
+    libsd_keepalive_close(keepalive);
+    cr_assert_eq(libsd_keepalive_start(sd, grant(60), NULL, NULL, &left), 0);
 }
 
 /* Theirs ends with the handler; ours comes back under another lease. */

@@ -108,6 +108,65 @@ Test(parity_lock, lock_is_kept_alive)
     cr_assert_eq(libsd_unlock(mutex, 0), 0);
 }
 
+/* ---- under a lease of one's own ----------------------------------------- */
+
+static int64_t grant(int64_t ttl_s)
+{
+    int64_t lease = 0;
+
+    cr_assert_eq(libsd_lease_grant(sd, ttl_s, &lease, NULL, 0), 0);
+    return lease;
+}
+
+static bool is_alive(int64_t lease)
+{
+    return libsd_lease_ttl(sd, lease, NULL, NULL, 0) == 0;
+}
+
+/* It is kept alive meanwhile, holds another key, too, and survives the lock. */
+Test(parity_lock, lock_with_a_lease_leaves_the_lease)
+{
+    int64_t lease = grant(3);
+    libsd_mutex *mutex = NULL;
+    libsd_mutex *second = NULL;
+    char key[40];
+
+    cr_assert_eq(libsd_put(sd, libsd_str("/beside"), libsd_str("x"), lease, NULL, 0), 0);
+    cr_assert_eq(libsd_lock_with_lease(sd, NAME, lease, 0, &mutex), 0);
+    cr_assert(libsd_lock_is_held(mutex));
+    snprintf(key, sizeof key, NAME "/%llx", (unsigned long long)lease);
+    cr_assert_eq(libsd_lock_key(mutex).size, strlen(key));
+    cr_assert(has(other, key, ""));
+    cr_assert_eq(libsd_lock_with_lease(sd, NAME, lease, 0, &second), LIBSD_ECONFLICT);
+    cr_assert_eq(libsd_lock(other, NAME, 2, 5000, &second), LIBSD_ETIMEDOUT);
+    cr_assert(libsd_lock_is_held(mutex));
+    cr_assert_eq(libsd_unlock(mutex, 0), 0);
+    cr_assert(absent(other, key));
+    cr_assert(has(other, "/beside", "x") && is_alive(lease));
+    cr_assert_eq(libsd_unlock(locked(other), 0), 0);
+}
+
+/* One that waits gives its place up, and one whose lease ends is lost, or told
+ * that it never will be held. */
+Test(parity_lock, lock_with_a_lease_ends_with_it)
+{
+    int64_t lease = grant(60);
+    libsd_mutex *first = locked(other);
+    libsd_mutex *mutex = NULL;
+
+    cr_assert_eq(libsd_lock_with_lease(sd, NAME, lease, 500, &mutex), LIBSD_ETIMEDOUT);
+    cr_assert(is_alive(lease));
+    cr_assert_eq(libsd_unlock(first, 0), 0);
+    first = locked(other);
+    cr_assert_eq(libsd_unlock(first, 0), 0);
+    UNTIL(libsd_lock_with_lease(sd, NAME, lease, 0, &mutex) == 0, 10);
+    cr_assert_eq(libsd_lease_revoke(sd, lease, 0), 0);
+    UNTIL(!libsd_lock_is_held(mutex), 10);
+    cr_assert_eq(libsd_unlock(mutex, 0), LIBSD_ELEASE);
+    cr_assert_eq(libsd_lock_with_lease(sd, NAME, lease, 0, &mutex), LIBSD_ELEASE);
+    cr_assert_eq(libsd_lock_with_lease(sd, NAME, 0, 0, &mutex), LIBSD_EINVAL);
+}
+
 static int states[6];
 
 static void count_state(libsd_mutex *mutex, int state, int error, void *arg)
@@ -204,6 +263,19 @@ Test(parity_lock, campaign_leader_proclaim_resign)
     cr_assert(leads("v2"));
     cr_assert_eq(libsd_resign(leadership, 0), 0);
     cr_assert_eq(libsd_leader(other, NAME, &kvs, 0), LIBSD_ENOTFOUND);
+}
+
+Test(parity_lock, campaign_with_a_lease_leaves_the_lease)
+{
+    int64_t lease = grant(60);
+    libsd_leadership *leadership = NULL;
+
+    cr_assert_eq(libsd_campaign_with_lease(sd, NAME, libsd_str("v1"), lease, 0, &leadership), 0);
+    cr_assert(leads("v1"));
+    cr_assert_eq(libsd_proclaim(leadership, libsd_str("v2"), 0), 0);
+    cr_assert(leads("v2"));
+    cr_assert_eq(libsd_resign(leadership, 0), 0);
+    cr_assert(is_alive(lease) && !leads("v2"));
 }
 
 Test(parity_lock, campaign_ends_with_its_timeout)

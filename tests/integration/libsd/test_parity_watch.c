@@ -114,6 +114,69 @@ Test(parity_watch, prefix_matches_no_neighbour)
     libsd_watch_close(open);
 }
 
+static libsd_watch *watch_range(const char *key, const char *end, int flags, int64_t revision)
+{
+    int connected = notes_count(&notes, LIBSD_EVENT_CONNECTED);
+    libsd_watch *opened = NULL;
+
+    cr_assert_eq(libsd_watch_open_range(sd, libsd_str(key), libsd_str(end), flags, revision,
+                                        notes_take, &notes, &opened),
+                 0);
+    UNTIL(notes_count(&notes, LIBSD_EVENT_CONNECTED) > connected, 10);
+    return opened;
+}
+
+/* Three of four keys, as theirs has it; and what is not a range is refused. */
+Test(parity_watch, range_stops_before_its_end)
+{
+    libsd_watch *open = watch_range("/k1", "/k4", 0, 0);
+
+    for (const char *key = "01234"; *key; key++)
+        put(writer, (char[]){ '/', 'k', *key, '\0' }, "x");
+    put(writer, "/k2", "last");
+    told_exactly(&notes, 4, "+/k2=last ");
+    cr_assert(notes_say(&notes, "+/k1=x ") && notes_say(&notes, "+/k3=x "));
+    libsd_watch_close(open);
+    open = NULL;
+    cr_assert_eq(libsd_watch_open_range(sd, libsd_str("/k4"), libsd_str("/k1"), 0, 0, notes_take,
+                                        &notes, &open),
+                 LIBSD_EINVAL);
+    cr_assert_null(open);
+}
+
+Test(parity_watch, range_is_replayed_from_a_revision)
+{
+    int64_t revision = put(writer, "/k1", "42");
+    libsd_watch *open;
+
+    put(writer, "/k2", "43");
+    put(writer, "/k9", "44");
+    open = watch_range("/k1", "/k3", 0, revision + 1);
+    told_exactly(&notes, 1, "+/k2=43 ");
+    libsd_watch_close(open);
+}
+
+/* And more: a range is followed from a list on, to its end or without one. */
+Test(parity_watch, range_is_listed_and_followed)
+{
+    libsd_watch *open;
+
+    put_many(&etcd, "/many/", 6000); /* more than a page */
+    put(writer, "/n", "behind");
+    open = watch_range("/many/00010", "/many/05990", LIBSD_WATCH_LIST, 0);
+    UNTIL(notes_count(&notes, LIBSD_EVENT_LIST_END) == 1, 20);
+    cr_assert_eq(puts_told(&notes), 5980);
+    put(writer, "/many/05990", "no");
+    put(writer, "/many/03000", "yes");
+    UNTIL(notes_say(&notes, "+/many/03000=yes "), 10);
+    cr_assert_eq(puts_told(&notes), 5981);
+    libsd_watch_close(open);
+    notes_reset(&notes);
+    open = watch_range("/many/05999", "", LIBSD_WATCH_LIST, 0);
+    UNTIL(notes_say(&notes, "[ +/many/05999=/many/05999 +/n=behind ]"), 10);
+    libsd_watch_close(open);
+}
+
 Test(parity_watch, events_tell_revisions_version_and_lease)
 {
     libsd_watch *open = watch("/k", 0, 0, &notes);
