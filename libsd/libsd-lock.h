@@ -105,8 +105,8 @@ LIBSD_API int libsd_trylock(libsd *sd, const char *name, int ttl_s, int timeout_
  * or held, and leaves it alone afterwards: giving back deletes the key only.
  *
  * lease: has one place in the queue.  Another lock of that name with it is
- *   refused by this handle (LIBSD_ECONFLICT); with another handle or program
- *   both would take themselves for the holder.
+ *   refused by this handle until the first is over (LIBSD_ECONFLICT); with
+ *   another handle or program both would take themselves for the holder.
  *
  * Returns what libsd_lock() does, or LIBSD_ELEASE (it is gone).  Where etcd
  * can't be told that a place in the queue is given up, it ends with the lease. */

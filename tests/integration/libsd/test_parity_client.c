@@ -228,6 +228,7 @@ Test(parity_client, name_of_the_certificate_may_be_given)
     put(sd, "/k", "43");
     UNTIL(notes_say(&notes, "+/k=43 "), 10);
     libsd_watch_close(watch);
+    free(notes.text);
 }
 
 #define ENDPOINTS 3
