@@ -124,11 +124,12 @@ $(B)/libsd.a: $(call objects,$(LIBSD) $(TABLE_READER),obj) Makefile
 	$(OBJCOPY) --localize-hidden $(@:.a=.o)
 	rm -f $@ && $(AR) rcs $@ $(@:.a=.o) && rm $(@:.a=.o)
 
+# Several may do this at the same time, as tests that install do.
 $(B)/libsd.pc: libsd/libsd.pc.in force
 	@mkdir -p $(@D)
-	@sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
+	@new=$@.$$$$; sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
 		-e "s|@version@|$$(sed -n 's/#define LIBSD_VERSION "\(.*\)"/\1/p' libsd/libsd.h)|" \
-		$< >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+		$< >$$new && if cmp -s $$new $@; then rm $$new; else mv $$new $@; fi
 
 # Manual pages of functions are made from the headers; each has links by the
 # names of its functions.
