@@ -17,7 +17,7 @@
 #define ALL          (BIT(CLI_COMMANDS) - 1)
 #define READING                                                                            \
     (BIT(CLI_LIST) | BIT(CLI_WATCH) | BIT(CLI_RESOLVE) | BIT(CLI_PICK) | BIT(CLI_STATUS) | \
-     BIT(CLI_DUMP))
+     BIT(CLI_DUMP) | BIT(CLI_DOCTOR))
 
 static const struct command {
     const char *name;
@@ -46,7 +46,9 @@ static const struct command {
                    "Exit status: 0 printed, 1 SERVICE has no instance, 2 etcd can't be asked.\n" },
     [CLI_WATCH] = { "watch", "[SERVICE]", 0, 1, "print what comes and goes in etcd",
                     "Prints the instances of SERVICE, or of all services, then each change, for\n"
-                    "ever: + online, - offline, ~ changed, ! etcd out of sight.\n"
+                    "ever: + online, - offline, ~ changed, ! etcd out of sight.  Goes on when "
+                    "etcd\n"
+                    "is back.  NO_COLOR in the environment: no colours.\n"
                     "\n"
                     "Exit status: 0 stopped by SIGINT or SIGTERM, 2 failed.\n" },
     [CLI_RESOLVE] = { "resolve", "NAME", 1, 1, "print what this host answers for a name, and why",
@@ -68,6 +70,12 @@ static const struct command {
                    "between them.  Needs no etcd.\n"
                    "\n"
                    "Exit status: 0 printed, 2 there is no usable table.\n" },
+    [CLI_DOCTOR] = { "doctor", "", 0, 0, "look for what is wrong on this host, and tell the mend",
+                     "Looks at nsswitch.conf, the module, nscd, the table, the watcher, the\n"
+                     "configuration and etcd.  One line each: ok, warn or FAIL, what, and how to\n"
+                     "mend it.  As root it sees more.\n"
+                     "\n"
+                     "Exit status: 0 all is ok, 1 there are warnings, 2 something fails.\n" },
     [CLI_HELP] = { "help", "[COMMAND]", 0, 1, "print this, or the help of one command", NULL },
 };
 
@@ -100,6 +108,8 @@ static const struct row {
     [CLI_DRAIN] = { "drain", "SECONDS", BIT(CLI_REGISTER), 86400, 0, NULL,
                     "from deregistering to telling PROGRAM to stop [0]" },
     [CLI_JSON] = { "json", NULL, READING, 0, 0, NULL, "print JSON; watch: one object per line" },
+    [CLI_COLOR] = { "color", "WHEN", BIT(CLI_WATCH), 0, 0, NULL,
+                    "auto (on a terminal), always, never [auto]" },
     [CLI_SOURCE] = { "source", "WHERE", BIT(CLI_PICK), 0, 0, "source",
                      "auto, table or etcd [auto]" },
     [CLI_ENDPOINTS] = { "endpoints", "URLS", ALL, 0, 0, "endpoints",
@@ -193,6 +203,20 @@ const char *cli_option_key(enum cli_option_id option)
     return rows[option].key;
 }
 
+const char *cli_command_name(enum cli_command_id command, const char **summary)
+{
+    *summary = commands[command].summary;
+    return commands[command].name;
+}
+
+struct cli_option_about cli_option_about(enum cli_option_id option, enum cli_command_id command)
+{
+    const struct row *row = &rows[option];
+    bool fits = command == CLI_COMMANDS ? row->commands == ALL : row->commands & BIT(command);
+
+    return (struct cli_option_about){ row->name, row->value, row->help, fits };
+}
+
 int cli_unknown_command(const char *word)
 {
     const char *names[CLI_COMMANDS];
@@ -269,6 +293,10 @@ static int set_option(struct cli_arguments *arguments, int id, char *text)
         colon = strchr(text, ':');
         return set_secret(arguments, id, text, colon ? colon + 1 : NULL);
     }
+    if (id == CLI_COLOR && strcmp(text, "auto") != 0 && strcmp(text, "always") != 0 &&
+        strcmp(text, "never") != 0)
+        return cli_fail(CLI_USAGE, NULL, NULL, "--color: '%s' is none of auto, always, never",
+                        text);
     if (id == CLI_TABLE && !*text)
         return cli_fail(CLI_USAGE, NULL, NULL, "--table: is empty");
     return CLI_RUN;

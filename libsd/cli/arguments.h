@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 /* Exit statuses.  As with grep, 1 is a plain "no" and 2 means that nobody can
- * tell; status uses them as 1: impaired, 2: broken.  Wrong usage is
+ * tell; status and doctor use them as 1: impaired, 2: broken.  Wrong usage is
  * EX_USAGE of sysexits.h, which is neither. */
 enum cli_exit {
     CLI_GOOD = 0,
@@ -34,6 +34,7 @@ enum cli_command_id {
     CLI_PICK,
     CLI_STATUS,
     CLI_DUMP,
+    CLI_DOCTOR,
     CLI_HELP,
     CLI_COMMANDS
 };
@@ -49,6 +50,7 @@ enum cli_option_id {
     CLI_CHECK_INTERVAL,
     CLI_DRAIN,
     CLI_JSON,
+    CLI_COLOR,
     CLI_SOURCE,
     CLI_ENDPOINTS,
     CLI_CACERT,
@@ -97,6 +99,20 @@ void cli_help(enum cli_command_id command);
 
 /* The command of that name, CLI_COMMANDS if there is none. */
 enum cli_command_id cli_command_find(const char *name);
+
+/* The name of a command; *summary: what it does, in a line. */
+const char *cli_command_name(enum cli_command_id command, const char **summary);
+
+/* What is known of an option. */
+struct cli_option_about {
+    const char *name;
+    const char *value; /* what it takes; NULL: nothing */
+    const char *help;  /* a line or two */
+    bool fits;         /* it is one of the command's */
+};
+
+/* command CLI_COMMANDS: only options that all have fit. */
+struct cli_option_about cli_option_about(enum cli_option_id option, enum cli_command_id command);
 
 /* Says that there is none, and which one was meant.  Returns CLI_USAGE. */
 int cli_unknown_command(const char *word);

@@ -15,17 +15,18 @@ static void on_message(int level, const char *message, void *arg)
 }
 
 /* libsd's own words name key, file or variable. */
-static int complain(int status, int error, const char *before)
+static int complain(int status, int error, const char *before, char *why, size_t size)
 {
     char detail[512];
 
     if (libsd_error_detail(NULL, detail, sizeof detail) == 0)
-        return cli_fail(status, NULL, NULL, "%s%s", before, libsd_strerror(error));
-    return cli_fail(status, NULL, NULL, "%s%s", before, detail);
+        snprintf(detail, sizeof detail, "%s", libsd_strerror(error));
+    snprintf(why, size, "%s%s", before, detail);
+    return status;
 }
 
 static int set_options(const struct cli_arguments *arguments, const char *dispatch,
-                       libsd_options *options)
+                       libsd_options *options, char *why, size_t size)
 {
     int rc = libsd_options_set(options, "dispatch", dispatch);
 
@@ -36,29 +37,38 @@ static int set_options(const struct cli_arguments *arguments, const char *dispat
             rc = libsd_options_set(options, key, arguments->values[i]);
     }
     if (rc < 0)
-        return complain(CLI_USAGE, rc, "--");
+        return complain(CLI_USAGE, rc, "--", why, size);
     if (arguments->values[CLI_VERBOSE])
         libsd_options_set_log(options, on_message, NULL);
     if (arguments->values[CLI_CONFIG])
         rc = libsd_options_load(options, arguments->values[CLI_CONFIG]);
-    return rc < 0 ? complain(CLI_TROUBLE, rc, "--config: ") : 0;
+    return rc < 0 ? complain(CLI_TROUBLE, rc, "--config: ", why, size) : 0;
+}
+
+int cli_try_open(const struct cli_arguments *arguments, const char *dispatch, libsd **sd, char *why,
+                 size_t size)
+{
+    libsd_options *options = NULL;
+    int rc = libsd_options_new(&options);
+    int status;
+
+    *sd = NULL;
+    if (rc < 0)
+        return complain(CLI_TROUBLE, rc, "", why, size);
+    status = set_options(arguments, dispatch, options, why, size);
+    if (status == 0) {
+        rc = libsd_open(sd, options);
+        if (rc < 0)
+            status = complain(CLI_TROUBLE, rc, "", why, size);
+    }
+    libsd_options_free(options);
+    return status;
 }
 
 int cli_open(const struct cli_arguments *arguments, const char *dispatch, libsd **sd)
 {
-    libsd_options *options = NULL;
-    int status;
-    int rc = libsd_options_new(&options);
+    char why[600];
+    int status = cli_try_open(arguments, dispatch, sd, why, sizeof why);
 
-    *sd = NULL;
-    if (rc < 0)
-        return cli_fail(CLI_TROUBLE, NULL, NULL, "%s", libsd_strerror(rc));
-    status = set_options(arguments, dispatch, options);
-    if (status == 0) {
-        rc = libsd_open(sd, options);
-        if (rc < 0)
-            status = complain(CLI_TROUBLE, rc, "");
-    }
-    libsd_options_free(options);
-    return status;
+    return status == 0 ? 0 : cli_fail(status, NULL, NULL, "%s", why);
 }

@@ -160,7 +160,7 @@ const char *cli_table_verdict(const struct cli_header *header, char text[CLI_TAB
     else if (header->health == CLI_BROKEN)
         snprintf(text, CLI_TABLE_LINE, "no answers: %s not been etcd's %s, and max-stale is %llu s",
                  "the table has", since, (unsigned long long)header->max_stale);
-    else if (!header->fresh)
+    else if (!header->fresh || header->state == TABLE_STOPPED)
         snprintf(text, CLI_TABLE_LINE, "answers go on as they are: no watcher runs, %s", since);
     else if (header->state == TABLE_LIVE)
         snprintf(text, CLI_TABLE_LINE, "answers are what etcd has now, but not of all domains");
