@@ -24,13 +24,15 @@ struct typed {
     int words;                 /* of the command */
     enum cli_option_id option; /* whose value the last word is; else CLI_OPTIONS */
     int after_dashes;          /* words behind "--"; -1: none yet */
-    const char *last;
+    int before;                /* bytes of "--option=" that last begins with */
+    const char *last;          /* what follows them */
 };
 
-static void offer(const char *last, const char *word, const char *about)
+static void offer(const struct typed *typed, const char *word, const char *about)
 {
-    if (strncmp(word, last, strlen(last)) == 0)
-        printf("%s\t%.*s\n", word, (int)strcspn(about, "\n"), about);
+    if (strncmp(word, typed->last, strlen(typed->last)) == 0)
+        printf("%.*s%s\t%.*s\n", typed->before, typed->last - typed->before, word,
+               (int)strcspn(about, "\n"), about);
 }
 
 /* ---- services ----------------------------------------------------------- */
@@ -52,9 +54,9 @@ static void offer_record(const struct table_view *view, const struct cli_record 
     cli_service_of(name, table_domain_of(view, name, strlen(name)), service);
     snprintf(about, sizeof about, "%u instance%s", copy->record.shape.instances,
              copy->record.shape.instances == 1 ? "" : "s");
-    offer(typed->last, service, about);
+    offer(typed, service, about);
     if (typed->command == CLI_RESOLVE && strchr(typed->last, '.'))
-        offer(typed->last, name, about);
+        offer(typed, name, about);
 }
 
 static bool offer_from_table(const struct typed *typed)
@@ -92,7 +94,7 @@ static void offer_from_etcd(const struct typed *typed)
             const char *service = libsd_snapshot_at(snapshot, i)->service;
 
             if (strcmp(service, before) != 0 && is_plain(service))
-                offer(typed->last, service, "");
+                offer(typed, service, "");
             before = service;
         }
     }
@@ -111,7 +113,7 @@ static void offer_options(const struct typed *typed)
 
         snprintf(name, sizeof name, "--%s", about.name);
         if (about.fits)
-            offer(typed->last, name, about.help);
+            offer(typed, name, about.help);
     }
 }
 
@@ -121,7 +123,7 @@ static void offer_commands(const struct typed *typed)
         const char *summary;
         const char *name = cli_command_name((enum cli_command_id)i, &summary);
 
-        offer(typed->last, name, summary);
+        offer(typed, name, summary);
     }
 }
 
@@ -129,7 +131,7 @@ static void offer_commands(const struct typed *typed)
 static void offer_words(const struct typed *typed, const char *const *words)
 {
     for (; *words; words++)
-        offer(typed->last, *words, "");
+        offer(typed, *words, "");
 }
 
 static void offer_values(const struct typed *typed)
@@ -154,19 +156,27 @@ static void offer_values(const struct typed *typed)
 
 /* ---- what was typed ----------------------------------------------------- */
 
+/* Of "--option" and of "--option=value". */
 static enum cli_option_id option_of(const char *word)
 {
-    int i = 0;
+    size_t size = strcspn(word, "=");
 
-    if (strncmp(word, "--", 2) != 0)
-        return CLI_OPTIONS;
-    while (i < CLI_OPTIONS &&
-           strcmp(word + 2, cli_option_about((enum cli_option_id)i, CLI_COMMANDS).name) != 0)
-        i++;
-    return (enum cli_option_id)i;
+    for (int i = 0; i < CLI_OPTIONS && strncmp(word, "--", 2) == 0; i++) {
+        const char *name = cli_option_about((enum cli_option_id)i, CLI_COMMANDS).name;
+
+        if (size == strlen(name) + 2 && strncmp(word + 2, name, size - 2) == 0)
+            return (enum cli_option_id)i;
+    }
+    return CLI_OPTIONS;
 }
 
-static void take_word(struct typed *typed, char *word)
+static void take_value(enum cli_option_id option, const char *value)
+{
+    if (option == CLI_TABLE)
+        setenv("ETCDSD_TABLE", value, 1);
+}
+
+static void take_word(struct typed *typed, const char *word)
 {
     if (typed->command == CLI_COMMANDS)
         typed->command = cli_command_find(word);
@@ -174,27 +184,49 @@ static void take_word(struct typed *typed, char *word)
         typed->words++;
 }
 
+static void take(struct typed *typed, const char *word)
+{
+    enum cli_option_id option = option_of(word);
+    bool has_value = option != CLI_OPTIONS && cli_option_about(option, CLI_COMMANDS).value;
+
+    if (typed->after_dashes >= 0) {
+        typed->after_dashes++;
+    } else if (typed->option != CLI_OPTIONS) {
+        take_value(typed->option, word);
+        typed->option = CLI_OPTIONS;
+    } else if (strcmp(word, "--") == 0) {
+        typed->after_dashes = 0;
+    } else if (has_value && strchr(word, '=')) {
+        take_value(option, strchr(word, '=') + 1);
+    } else if (has_value) {
+        typed->option = option;
+    } else if (*word != '-') {
+        take_word(typed, word);
+    }
+}
+
+/* The last word, if that is an option and (a part of) its value. */
+static void split_last(struct typed *typed)
+{
+    const char *equals = strchr(typed->last, '=');
+    enum cli_option_id option = option_of(typed->last);
+
+    if (typed->after_dashes >= 0 || typed->option != CLI_OPTIONS || !equals ||
+        option == CLI_OPTIONS || !cli_option_about(option, CLI_COMMANDS).value)
+        return;
+    typed->option = option;
+    typed->before = (int)(equals + 1 - typed->last);
+    typed->last = equals + 1;
+}
+
 /* As getopt_long(3) reads them, but for errors. */
 static void read_typed(struct typed *typed, int count, char **words)
 {
-    *typed = (struct typed){ CLI_COMMANDS, 0, CLI_OPTIONS, -1, count ? words[count - 1] : "" };
-    for (int i = 0; i + 1 < count; i++) {
-        enum cli_option_id option = option_of(words[i]);
-
-        if (typed->after_dashes >= 0) {
-            typed->after_dashes++;
-        } else if (typed->option != CLI_OPTIONS) { /* its value */
-            if (typed->option == CLI_TABLE)
-                setenv("ETCDSD_TABLE", words[i], 1);
-            typed->option = CLI_OPTIONS;
-        } else if (strcmp(words[i], "--") == 0) {
-            typed->after_dashes = 0;
-        } else if (option != CLI_OPTIONS && cli_option_about(option, CLI_COMMANDS).value) {
-            typed->option = option;
-        } else if (*words[i] != '-') {
-            take_word(typed, words[i]);
-        }
-    }
+    *typed = (struct typed){ .command = CLI_COMMANDS, .option = CLI_OPTIONS, .after_dashes = -1 };
+    typed->last = count ? words[count - 1] : "";
+    for (int i = 0; i + 1 < count; i++)
+        take(typed, words[i]);
+    split_last(typed);
 }
 
 int cli_complete(int count, char **words)
