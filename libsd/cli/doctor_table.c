@@ -180,6 +180,11 @@ static void judge_watcher(struct doctor *doctor, const struct cli_header *header
                    "process %" PRIu64 " follows etcd, at revision %" PRIu64, header->writer,
                    header->revision);
     }
+    if (header->unready) {
+        doctor_mend(doctor, "etcdsd status names the domains, the watcher's log says why");
+        doctor_say(doctor, DOCTOR_FAIL, "zones", "%d of the zones can't be answered for",
+                   __builtin_popcount(header->unready));
+    }
     if (header->dropped) {
         doctor_mend(doctor, "journalctl -u etcdsd-watcher tells which, and why");
         doctor_say(doctor, DOCTOR_WARN, "values", "%" PRIu64 " %s left out of the answers",

@@ -97,10 +97,17 @@ static double share(const struct answer *answer, const struct cli_row *row)
     return all ? 100.0 * cli_record_weight(&answer->service, row->address_number) / all : 100;
 }
 
+static uint32_t addresses_of(const struct answer *answer)
+{
+    const struct table_shape *shape = &answer->service.record.shape;
+
+    return answer->label[0] ? 1 : shape->v4 + shape->v6;
+}
+
 static void print_why(const struct answer *answer)
 {
     const struct table_shape *shape = &answer->service.record.shape;
-    uint32_t addresses = answer->label[0] ? 1 : shape->v4 + shape->v6;
+    uint32_t addresses = addresses_of(answer);
     uint32_t most = limit(answer, 56);
     char verdict[CLI_TABLE_LINE];
 
@@ -115,9 +122,9 @@ static void print_why(const struct answer *answer)
              "so\n         configured (max-answers)");
     else if (addresses > most)
         printf("answers  up to %" PRIu32 " addresses each (max-answers)\n", most);
-    printf("table    %s, %s: %s; revision %" PRIu64 "\n", cli_table_path(),
+    printf("table    %s, %s: %s; revision %" PRIu64 ", generation %" PRIx64 "\n", cli_table_path(),
            cli_table_state(&answer->header), cli_table_verdict(&answer->header, verdict),
-           answer->header.revision);
+           answer->header.revision, answer->header.generation);
 }
 
 static void print_lines(const struct answer *answer)
@@ -162,14 +169,20 @@ static void print_json(const struct answer *answer)
         if (shape->flags & TABLE_FLAG_WEIGHTED)
             cli_json_number(&json, "weight",
                             cli_record_weight(&answer->service, row.address_number));
+        cli_json_number(&json, "first_permille", (int64_t)(share(answer, &row) * 10 + 0.5));
         cli_json_object_end(&json);
     }
     cli_json_array_end(&json);
+    cli_json_text(&json, "order",
+                  addresses_of(answer) == 1            ? "one"
+                  : shape->flags & TABLE_FLAG_WEIGHTED ? "by-weight"
+                                                       : "in-turn");
     cli_json_number(&json, "max_answers", limit(answer, 56));
     cli_json_text(&json, "state", cli_table_state(&answer->header));
     if (answer->header.true_age >= 0)
         cli_json_number(&json, "true_age_s", answer->header.true_age);
     cli_json_number(&json, "revision", (int64_t)answer->header.revision);
+    cli_json_id(&json, "generation", answer->header.generation);
     cli_json_text(&json, "table", cli_table_path());
     cli_json_object_end(&json);
 }
@@ -183,8 +196,9 @@ static int answer_absent(const struct answer *answer)
                         "%s: in no domain of this host's table, so others answer", answer->name);
     if (answer->header.dropped)
         return cli_fail(CLI_NO, "its value may be unreadable: the watcher's log names such keys",
-                        NULL, "%s: no such name; %" PRIu64 " keys of etcd are left out",
-                        answer->name, answer->header.dropped);
+                        NULL, "%s: no such name; %" PRIu64 " %s left out", answer->name,
+                        answer->header.dropped,
+                        answer->header.dropped == 1 ? "key is" : "keys are");
     return cli_fail(CLI_NO, "etcdsd dump tells what there is", NULL, "%s: no such name%s",
                     answer->name,
                     answer->header.health == CLI_FOLLOWS ? "" : ", in a table that is not current");

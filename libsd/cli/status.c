@@ -49,8 +49,9 @@ static void print_lines(const struct table_view *view, const struct cli_header *
     else
         fputs("for ever (max-stale 0)", stdout);
     printf("\nholds     %" PRIu64 " services, %" PRIu64 " instances; %" PRIu64
-           " keys left out; %" PRIu64 " changes\ndomains  ",
-           header->services, header->instances, header->dropped, header->changes);
+           " %s left out; %" PRIu64 " changes; generation %" PRIx64 "\ndomains  ",
+           header->services, header->instances, header->dropped,
+           header->dropped == 1 ? "key" : "keys", header->changes, header->generation);
     print_zones(view, true, NULL);
     if (header->unready) {
         fputs("\nunready  ", stdout);
@@ -84,6 +85,7 @@ static void print_json(const struct table_view *view, const struct cli_header *h
     cli_json_number(&json, "max_stale_s", (int64_t)header->max_stale);
     cli_json_id(&json, "cluster", header->cluster);
     cli_json_number(&json, "revision", (int64_t)header->revision);
+    cli_json_id(&json, "generation", header->generation);
     cli_json_number(&json, "services", (int64_t)header->services);
     cli_json_number(&json, "instances", (int64_t)header->instances);
     cli_json_number(&json, "dropped", (int64_t)header->dropped);

@@ -115,6 +115,7 @@ void cli_table_header(const struct table_view *view, struct cli_header *header)
         .state = (int)(state & 0xff),
         .this_boot = is_of_this_boot(view),
         .fresh = table_is_fresh(view, now),
+        .generation = view->generation,
         .max_stale = (uint32_t)table_load(words + TABLE_H_MAX_STALE),
         .unready = (uint32_t)(table_load(words + TABLE_H_MAX_STALE) >> 32),
         .revision = table_load(words + TABLE_H_REVISION),

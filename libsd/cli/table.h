@@ -25,7 +25,7 @@ struct cli_header {
     int64_t state_age, heartbeat_age, true_age;
     bool fresh;     /* the watcher lives */
     bool this_boot; /* ages mean something */
-    uint64_t max_stale, revision, cluster, writer, size;
+    uint64_t generation, max_stale, revision, cluster, writer, size;
     uint64_t services, instances, changes, dropped;
     uint32_t unready; /* bit n: of domain n nothing is known */
 };

@@ -161,12 +161,21 @@ static int follow(libsd *sd, int signals)
     return CLI_GOOD;
 }
 
+/* https://no-color.org: any value but an empty one; --color is stronger. */
+static bool wants_colour(const char *when)
+{
+    const char *no_colour = getenv("NO_COLOR");
+
+    if (when && strcmp(when, "auto") != 0)
+        return strcmp(when, "always") == 0;
+    return isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+}
+
 int cli_watch(const struct cli_arguments *arguments)
 {
     const char *service = arguments->word_count ? arguments->words[0] : NULL;
-    const char *no_colour = getenv("NO_COLOR");
     struct watching watching = { .as_json = arguments->values[CLI_JSON] != NULL,
-                                 .colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour) };
+                                 .colour = wants_colour(arguments->values[CLI_COLOR]) };
     sigset_t stop;
     int signals, rc, status;
     libsd *sd;

@@ -34,8 +34,10 @@ help_and_version() {
     run --help && is 0 '*register*list*watch*resolve*pick*status*dump*--endpoints*' '' &&
         run --version && is 0 'etcdsd [0-9]*' '' && run help watch && is 0 'Usage: etcdsd watch*' '' || return 1
     local command
-    for command in register list watch resolve pick status dump; do
+    for command in register list watch resolve pick status dump doctor; do
         run "$command" --help && is 0 "Usage: etcdsd $command*Exit status:*" '' || return 1
+        run help "$command" && is 0 "Usage: etcdsd $command*Exit status:*" '' || return 1
+        run "$command" --version && is 0 'etcdsd [0-9]*' '' || return 1
     done
 }
 
@@ -117,9 +119,10 @@ resolves() {
     is 0 $'127.0.0.2:80  a  *100 %*\norder    there is one address only*' '' || return 1
     run resolve shop/cart --json
     is 0 '*' '' && json 'd["name"] == "cart.shop.service.etcd" and d["service"] == "shop/cart" and
-        d["state"] == "live" and d["instances"][0]["address"] == "[2001:db8::1]:99"' || return 1
+        d["state"] == "live" and d["instances"][0]["address"] == "[2001:db8::1]:99" and d["order"] == "one" and
+        d["instances"][0]["first_permille"] == 1000 and int(d["generation"], 16) > 0' || return 1
     run resolve nobody
-    is 1 '' 'etcdsd: nobody.service.etcd: no such name; 1 keys of etcd are left out [(]*' || return 1
+    is 1 '' 'etcdsd: nobody.service.etcd: no such name; 1 key is left out [(]*' || return 1
     run resolve www.example.com
     is 1 '' 'etcdsd: www.example.com: in no domain of*'
 }
@@ -186,6 +189,27 @@ sys.stdout.buffer.write(seen)
 END2
 }
 
+# color SEEN WORD...: watch, not on a terminal, prints escapes or not.
+color() {
+    : >"$work/colored.log"
+    spawn colored "$build/etcdsd" watch user "${@:2}"
+    wait_until 10 logged colored 'that is all' && stop colored || return 1
+    if grep -q $'\e' "$work/colored.log"; then [ "$1" = yes ]; else [ "$1" = no ]; fi
+}
+
+colours_as_wished() {
+    color no && color no --color auto && color no --color never && color yes --color always &&
+        NO_COLOR=1 color yes --color=always && run watch --color blue &&
+        is 64 '' "etcdsd: --color: 'blue' is none of auto, always, never"
+}
+
+# Before etcd is there, too; the watch goes on when it comes.
+watch_without_etcd() {
+    spawn early "$build/etcdsd" watch user
+    wait_until 20 logged early '! etcd is out of sight: ' && etcd_run && wait_until 15 etcd_answers &&
+        wait_until 20 logged early 'that is all, at revision' && wait_until 20 logged early '+ user/a' && stop early
+}
+
 etcd_goes() {
     spawn lines "$build/etcdsd" watch user
     wait_until 10 logged lines 'that is all' && stop etcd KILL && wait_until 10 logged lines '! etcd is out of sight: ' &&
@@ -223,7 +247,9 @@ check 'watch prints each change, as lines and as JSON' watches
 check 'watch ends with status 0 by SIGTERM and SIGINT' watch_ends_well
 check 'watch ends when nobody reads' watch_ends_with_its_pipe
 check 'watch has colours on a terminal' colours_are_for_terminals
+check 'watch has colours as --color says' colours_as_wished
 check 'etcd goes: watch and status say so, resolve goes on' etcd_goes
+check 'a watch that begins without etcd goes on when that comes' watch_without_etcd
 check 'the watcher stops: status says so' watcher_stops
 check 'a table that nobody trusts is explained' broken_tables
 finish
