@@ -270,11 +270,13 @@ CHAOS_FAULTS = 200
 CHAOS_TIMES = 50
 CHAOS_TESTS = $(addprefix tests/unit/test_,race.c killed.c process.c sandbox.c) \
 	$(addprefix tests/integration/libsd/test_,faults.c gateway_watch.c soak.c)
+CHAOS_SCRIPTS = $(addprefix tests/integration/watcher/,killed.sh frozen.sh)
 SOAK_SECONDS = 1800
 chaos: all $(call programs,$(HELPERS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads, half an hour of kills
 	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) LONG=$(CHAOS_TIMES) SOAK_SECONDS=$(SOAK_SECONDS) \
+		KILLS=$(CHAOS_FAULTS) FREEZE=60 \
 		TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 1800)) tests/run $(B)/log \
-		$(call programs,$(CHAOS_TESTS),obj)
+		$(call programs,$(CHAOS_TESTS),obj) $(CHAOS_SCRIPTS)
 
 bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (10 minutes)
 	@tests/bench/run $(B)
