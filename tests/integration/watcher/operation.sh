@@ -130,6 +130,18 @@ unit_is_tight() {
         [[ $said = *'unrecognized option'* ]] || { echo "# ${said##*→}"; return 1; }
 }
 
+# The unit as it is, but for the places of what is not installed here.
+unit_is_sound() {
+    command -v systemd-analyze >/dev/null || { echo "# no systemd-analyze"; return 0; }
+    local said
+    sed -e "s|^ExecStart=/usr/sbin/|ExecStart=$build/|" -e '/^Documentation=/d' \
+        "$top/packaging/systemd/etcdsd-watcher.service" >"$work/etcdsd-watcher.service"
+    if ! said=$(systemd-analyze verify --man=no "$work/etcdsd-watcher.service" 2>&1) || [ -n "$said" ]; then
+        echo "# $said"
+        return 1
+    fi
+}
+
 metrics=$((33000 + RANDOM % 6000)) # where etcd_start takes none
 spawn manager manager
 etcd_start || { echo "not ok - etcd starts"; finish; }
@@ -142,5 +154,6 @@ check "memory and environment are for root alone" no_core_no_memory
 check "a full disk under the snapshot is told once and costs nothing else" full_disk
 check "a full disk under the table is told, and tried again" full_table_disk
 check "a read-only state directory costs nothing but the snapshot" read_only_state
+check "the systemd unit has no mistake" unit_is_sound
 check "the systemd unit's exposure is at most 1.5" unit_is_tight
 finish
