@@ -44,6 +44,8 @@ TSAN_TESTS = $(addprefix tests/, \
 	integration/libsd/test_faults.c \
 	integration/libsd/test_health.c \
 	integration/libsd/test_lock.c \
+	integration/libsd/test_lock_loss.c \
+	integration/libsd/test_lock_threads.c \
 	integration/libsd/test_watch.c \
 	unit/test_first.c \
 	unit/test_race.c \

@@ -13,34 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "writer.h"
+#include "paper.h"
 
-#define PAPER_SERVICES  64
-#define PAPER_INSTANCES 16
+struct table_writer paper;
 
-struct paper_service {
-    char name[TABLE_MAX_NAME + 1];
-    char labels[PAPER_INSTANCES][TABLE_MAX_LABEL + 1];
-    struct table_instance instances[PAPER_INSTANCES];
-    uint32_t count;
-    uint8_t limit4, limit6, limit_any;
-};
-
-struct table_writer {
-    struct paper_service services[PAPER_SERVICES]; /* name empty: free */
-    char failing[TABLE_MAX_NAME + 1];              /* puts of this service fail, "*": all */
-    int error;
-    int puts, removes, state, published;
-    int64_t revision;
-    uint64_t dropped;
-    char zones[600]; /* "a.example b.example " */
-    uint32_t unready;
-    int64_t age_s;
-};
-
-static struct table_writer paper;
-
-static struct paper_service *paper_find(const char *name, size_t length)
+struct paper_service *paper_find(const char *name, size_t length)
 {
     for (size_t i = 0; i < PAPER_SERVICES; i++)
         if (strlen(paper.services[i].name) == length &&

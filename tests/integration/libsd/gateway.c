@@ -462,3 +462,28 @@ void gateway_start(gateway_quirk *quirk)
     cr_assert_eq(pthread_create(&thread, NULL, accept_all, NULL), 0);
     pthread_detach(thread);
 }
+
+int gateway_get(libsd *sd, int timeout_ms)
+{
+    libsd_kvs *kvs = NULL;
+    int rc = libsd_get(sd, libsd_str("/a"), &kvs, timeout_ms);
+
+    cr_assert((rc == 0) == (kvs != NULL));
+    libsd_kvs_free(kvs);
+    return rc;
+}
+
+void gateway_detail(libsd *sd, const char *words)
+{
+    char detail[400] = "";
+
+    libsd_error_detail(sd, detail, sizeof detail);
+    cr_assert(strstr(detail, gateway.url) && strstr(detail, words), "no '%s' in '%s'", words,
+              detail);
+}
+
+void gateway_behaves_again(libsd *sd)
+{
+    gateway_set(NULL);
+    cr_assert_eq(gateway_get(sd, 0), 0);
+}

@@ -65,6 +65,13 @@ int64_t gateway_start_revision(void);
 /* Ends the streams that are open; quirks wait for it in stream_wait(). */
 void gateway_hang_up(void);
 
+/* Asks for /a and returns what libsd_get() does; fails the test where what was
+ * last wrong does not name the gateway and these words; where all is not well
+ * when the gateway is. */
+int gateway_get(libsd *sd, int timeout_ms);
+void gateway_detail(libsd *sd, const char *words);
+void gateway_behaves_again(libsd *sd);
+
 /* Fails the test if there are so many requests that somebody must be spinning:
  * looks for a second. */
 void gateway_is_left_in_peace(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Gateways that misbehave: questions and answers.  test_gateway_watch.c and
- * test_gateway_lease.c have the rest.  In each case the call returns the right
+ * Gateways that misbehave: questions and answers.  test_gateway_http.c,
+ * test_gateway_watch.c and test_gateway_lease.c have the rest.  In each case the call returns the right
  * code, its detail names endpoint, HTTP status and what was wrong, nobody spins,
  * and all is well when the gateway is.
  *
@@ -16,24 +16,13 @@
  *   /v3beta of etcd 3.3, /v3alpha of 3.2               older_paths_are_found
  *   pages: more without keys, count, order, doubles    pages_that_can_not_be
  *   one page above 64 MiB                              page_above_the_limit_is_asked_for_in_halves
- *   no answer at all, FIN or RST half way              connection_that_ends_early
- *   a write whose answer is lost                       lost_answer_does_not_repeat_a_write
- *   a byte now and then                                drip_ends_with_the_timeout
- *   redirects                                          redirects_are_not_followed
- *   chunks of any size, trailers, 100 Continue,
- *     Connection: close                                any_http_1_1_will_do
- *   Content-Length too long or too short               content_length_that_lies
  */
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "gateway.h"
 
@@ -51,31 +40,6 @@ static void teardown(void)
 }
 
 TestSuite(gateway, .init = setup, .fini = teardown, .timeout = 60);
-
-static int get(int timeout_ms)
-{
-    libsd_kvs *kvs = NULL;
-    int rc = libsd_get(sd, libsd_str("/a"), &kvs, timeout_ms);
-
-    cr_assert((rc == 0) == (kvs != NULL));
-    libsd_kvs_free(kvs);
-    return rc;
-}
-
-static void detail_names(const char *words)
-{
-    char detail[400] = "";
-
-    libsd_error_detail(sd, detail, sizeof detail);
-    cr_assert(strstr(detail, gateway.url) && strstr(detail, words), "no '%s' in '%s'", words,
-              detail);
-}
-
-static void behaves_again(void)
-{
-    gateway_set(NULL);
-    cr_assert_eq(get(0), 0);
-}
 
 /* ---- what is said ------------------------------------------------------- */
 
@@ -98,15 +62,15 @@ static void fails(const char *status, const char *body, int code, const char *wo
     said.status = status;
     said.body = body;
     gateway_set(say);
-    rc = get(libsd_error_is_retriable(code) ? 100 : 2000);
+    rc = gateway_get(sd, libsd_error_is_retriable(code) ? 100 : 2000);
     cr_assert_eq(rc, code, "%s instead of %s after %s: %s", libsd_strerror(rc),
                  libsd_strerror(code), status, body);
     snprintf(http, sizeof http, "/v3/kv/range: HTTP %.3s: ", status);
     if (strstr(status, "404") && !strstr(body, "code"))
         strcpy(http, "/v3alpha/kv/range: HTTP 404: "); /* the last one tried */
-    detail_names(http);
-    detail_names(words);
-    behaves_again();
+    gateway_detail(sd, http);
+    gateway_detail(sd, words);
+    gateway_behaves_again(sd);
 }
 
 static const struct {
@@ -296,9 +260,9 @@ static void pages_fail(const char *body, const char *words)
     gateway_set(say);
     cr_assert_eq(libsd_list(sd, libsd_str("/f/"), 0, &kvs, 0), LIBSD_EPROTOCOL, "%s", body);
     cr_assert_null(kvs);
-    detail_names("/v3/kv/range: HTTP 200: ");
-    detail_names(words);
-    behaves_again();
+    gateway_detail(sd, "/v3/kv/range: HTTP 200: ");
+    gateway_detail(sd, words);
+    gateway_behaves_again(sd);
 }
 
 #define KEY_G "L2YvYg==" /* "/f/b" */
@@ -353,265 +317,4 @@ Test(gateway, page_above_the_limit_is_asked_for_in_halves)
     getrusage(RUSAGE_SELF, &after);
     /* A sanitizer keeps what is freed. */
     cr_assert_lt(after.ru_maxrss - before.ru_maxrss, 600 << 10);
-}
-
-/* ---- how it is said ----------------------------------------------------- */
-
-static bool closes(struct exchange *exchange)
-{
-    end_now(exchange);
-    return true;
-}
-
-static bool half(struct exchange *exchange)
-{
-    return send_text(exchange, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{" H ",\"kvs\":[");
-}
-
-static bool closes_half_way(struct exchange *exchange)
-{
-    half(exchange);
-    end_now(exchange);
-    return true;
-}
-
-static bool resets_half_way(struct exchange *exchange)
-{
-    half(exchange);
-    poll(NULL, 0, 20); /* what was sent is gone with a reset, if it comes too early */
-    reset_now(exchange);
-    return true;
-}
-
-static bool no_http(struct exchange *exchange)
-{
-    send_text(exchange, "\x15\x03\x01\x02\x02\r\n\r\n");
-    end_now(exchange);
-    return true;
-}
-
-static gateway_quirk *once_quirk;
-static atomic_bool once_done;
-
-static bool once(struct exchange *exchange)
-{
-    return !atomic_exchange(&once_done, true) && once_quirk(exchange);
-}
-
-static gateway_quirk *const endings[] = { closes, closes_half_way, resets_half_way, no_http };
-
-Test(gateway, connection_that_ends_early)
-{
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        int before = gateway_requests();
-
-        gateway_set(endings[i]);
-        cr_assert_eq(get(400), LIBSD_ETIMEDOUT, "%zu", i);
-        cr_assert_leq(gateway_requests() - before, 12);
-        detail_names(": ");
-        behaves_again();
-        /* A question is asked again. */
-        once_quirk = endings[i];
-        once_done = false;
-        gateway_set(once);
-        cr_assert_eq(get(0), 0, "%zu", i);
-    }
-}
-
-static atomic_int puts_seen;
-
-static bool loses_puts(struct exchange *exchange)
-{
-    if (!asks(exchange, "/kv/put"))
-        return false;
-    puts_seen++;
-    return resets_half_way(exchange);
-}
-
-Test(gateway, lost_answer_does_not_repeat_a_write)
-{
-    gateway_set(loses_puts);
-    cr_assert_eq(libsd_put(sd, libsd_str("/a"), libsd_str("2"), 0, NULL, 0), LIBSD_EUNKNOWN);
-    cr_assert_eq(puts_seen, 1);
-    detail_names(": ");
-    behaves_again();
-}
-
-static bool drips(struct exchange *exchange)
-{
-    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{" H;
-
-    for (size_t i = 0; i < sizeof text - 1 && send_bytes(exchange, &text[i], 1); i++)
-        poll(NULL, 0, 20);
-    while (send_text(exchange, " "))
-        poll(NULL, 0, 20);
-    return true;
-}
-
-Test(gateway, drip_ends_with_the_timeout)
-{
-    libsd_kvs *kvs = NULL;
-    double begin = seconds();
-
-    gateway_set(drips);
-    cr_assert_eq(get(500), LIBSD_ETIMEDOUT);
-    cr_assert_eq(libsd_list(sd, libsd_str("/f/"), 0, &kvs, 500), LIBSD_ETIMEDOUT);
-    detail_names("timed out");
-    cr_assert_lt(seconds() - begin, 10);
-    behaves_again();
-}
-
-/* ---- redirects ---------------------------------------------------------- */
-
-static char elsewhere[64];
-static atomic_int with_token;
-
-static bool redirects(struct exchange *exchange)
-{
-    char text[300];
-
-    if (asks(exchange, "/auth/authenticate"))
-        return false;
-    with_token += strstr(exchange->head, "\r\nAuthorization: the-token\r\n") != NULL;
-    snprintf(text, sizeof text, "HTTP/1.1 %s\r\nLocation: %s%s%s\r\nContent-Length: 0\r\n\r\n",
-             said.status, elsewhere, exchange->api, exchange->path);
-    send_text(exchange, text);
-    end_now(exchange);
-    return true;
-}
-
-static int listen_elsewhere(void)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET };
-    socklen_t size = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, 9) == 0 &&
-              getsockname(fd, (struct sockaddr *)&address, &size) == 0);
-    snprintf(elsewhere, sizeof elsewhere, "http://127.0.0.1:%d", ntohs(address.sin_port));
-    return fd;
-}
-
-Test(gateway, redirects_are_not_followed)
-{
-    static const char *const status[] = { "301 Moved Permanently", "302 Found", "303 See Other",
-                                          "307 Temporary Redirect", "308 Permanent Redirect" };
-    int fd = listen_elsewhere();
-    libsd_options *options;
-    libsd_watch *watch;
-    static struct notes notes;
-
-    cr_assert_eq(libsd_options_new(&options), 0);
-    cr_assert_eq(libsd_options_set(options, "endpoints", gateway.url), 0);
-    cr_assert_eq(libsd_options_set(options, "user", "me"), 0);
-    cr_assert_eq(libsd_options_set(options, "password", "secret"), 0);
-    libsd_close(sd);
-    cr_assert_eq(libsd_open(&sd, options), 0);
-    libsd_options_free(options);
-    said.status = status[0];
-    gateway_set(redirects);
-    notes_init(&notes);
-    cr_assert_eq(
-        libsd_watch_open(sd, libsd_str("/f/"), LIBSD_WATCH_PREFIX, 0, notes_take, &notes, &watch),
-        0);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) == 1, 5);
-    cr_assert(strstr(notes.detail, "/v3/watch: HTTP 301"), "%s", notes.detail);
-    for (size_t i = 0; i < sizeof status / sizeof *status; i++) {
-        said.status = status[i];
-        cr_assert_eq(get(0), LIBSD_EREFUSED);
-        detail_names("/v3/kv/range: HTTP 30");
-    }
-    cr_assert_geq(with_token, 6);
-    cr_assert_lt(accept(fd, NULL, NULL), 0, "a redirect was followed");
-    gateway_is_left_in_peace();
-    close(fd);
-    behaves_again();
-}
-
-/* ---- HTTP --------------------------------------------------------------- */
-
-#define PAGE "{" H ",\"kvs\":[" KV(KEY_A, 3) "],\"count\":\"1\"}"
-
-static bool odd_chunks(struct exchange *exchange)
-{
-    static const char page[] = PAGE;
-    char chunk[64];
-    size_t size = 1;
-
-    send_text(exchange, "HTTP/1.1 200 OK\r\ntransfer-encoding:chunked\r\nX-Y: \r\n\r\n");
-    for (size_t at = 0; at < sizeof page - 1; at += size, size = size % 7 + 1) {
-        if (size > sizeof page - 1 - at)
-            size = sizeof page - 1 - at;
-        snprintf(chunk, sizeof chunk, "%04zX;name=\"value\"\r\n%.*s\r\n", size, (int)size,
-                 page + at);
-        send_text(exchange, chunk);
-    }
-    return send_text(exchange, "0\r\nX-Trailer: 1\r\n\r\n");
-}
-
-static bool continues(struct exchange *exchange)
-{
-    send_text(exchange, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n");
-    return false;
-}
-
-static bool until_eof(struct exchange *exchange)
-{
-    send_text(exchange, "HTTP/1.0 200 OK\r\n\r\n" PAGE);
-    end_now(exchange);
-    return true;
-}
-
-static bool closes_silently_afterwards(struct exchange *exchange)
-{
-    answer_ok(exchange, PAGE);
-    end_now(exchange);
-    return true;
-}
-
-Test(gateway, any_http_1_1_will_do)
-{
-    static gateway_quirk *const quirks[] = { odd_chunks, continues, until_eof,
-                                             closes_silently_afterwards };
-
-    for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++) {
-        gateway_set(quirks[i]);
-        for (int n = 0; n < 20; n++)
-            cr_assert(has(sd, "/a", "1"), "%zu", i);
-    }
-}
-
-static bool too_long(struct exchange *exchange)
-{
-    send_text(exchange, "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" PAGE);
-    end_now(exchange);
-    return true;
-}
-
-static bool too_short(struct exchange *exchange)
-{
-    return send_text(exchange, "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n" PAGE);
-}
-
-static bool beyond_all(struct exchange *exchange)
-{
-    send_text(exchange, "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n" PAGE);
-    end_now(exchange);
-    return true;
-}
-
-Test(gateway, content_length_that_lies)
-{
-    gateway_set(too_long);
-    cr_assert_eq(get(200), LIBSD_ETIMEDOUT);
-    detail_names("remaining to read");
-    behaves_again();
-    gateway_set(too_short);
-    cr_assert_eq(get(0), LIBSD_EPROTOCOL);
-    detail_names("HTTP 200: not etcd's JSON");
-    behaves_again();
-    gateway_set(beyond_all);
-    cr_assert_eq(get(200), LIBSD_ETOOBIG);
-    behaves_again();
 }

@@ -59,15 +59,6 @@ static int join(const char *instance, int timeout_ms)
     return libsd_register(sd, "s", instance, "10.0.0.1:1", 3, &options);
 }
 
-static void detail_names(const char *words)
-{
-    char detail[400] = "";
-
-    libsd_error_detail(sd, detail, sizeof detail);
-    cr_assert(strstr(detail, gateway.url) && strstr(detail, words), "no '%s' in '%s'", words,
-              detail);
-}
-
 /* What is asked at a path is answered with a text; %s is the lease. */
 static const char *wrong_path;
 static _Atomic(const char *) wrong_status;
@@ -140,7 +131,7 @@ Test(gateway_lease, ttl_beyond_all_times)
     for (size_t i = 0; i < sizeof grants / sizeof *grants; i++) {
         goes_wrong("/lease/grant", "200 OK", grants[i]);
         cr_assert_eq(join("i", 2000), LIBSD_EPROTOCOL, "%s", grants[i]);
-        detail_names("/v3/lease/grant: HTTP 200: ");
+        gateway_detail(sd, "/v3/lease/grant: HTTP 200: ");
         if (i == 0)
             gateway_is_left_in_peace();
         libsd_close(sd);
@@ -196,7 +187,7 @@ Test(gateway_lease, keepalive_of_another_lease_says_nothing)
         /* So nobody renews it, as far as we know. */
         UNTIL(lost == (int)i + 1, 6);
         cr_assert_gt(wrongs, 1);
-        detail_names("/v3/lease/keepalive: HTTP 200");
+        gateway_detail(sd, "/v3/lease/keepalive: HTTP 200");
         if (i == 0)
             gateway_is_left_in_peace();
         gateway_set(NULL);
