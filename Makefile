@@ -129,7 +129,7 @@ $(B)/libsd.a: $(call objects,$(LIBSD) $(TABLE_READER),obj) Makefile
 # Several may do this at the same time, as tests that install do.
 $(B)/libsd.pc: libsd/libsd.pc.in force
 	@mkdir -p $(@D)
-	@new=$@.$$$$; sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
+	@new=$$(mktemp $@.XXXXXX) && chmod 644 $$new && sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
 		-e "s|@version@|$$(sed -n 's/#define LIBSD_VERSION "\(.*\)"/\1/p' libsd/libsd.h)|" \
 		$< >$$new && if cmp -s $$new $@; then rm $$new; else mv $$new $@; fi
 
