@@ -128,6 +128,7 @@ static void zones_change(struct watcher *watcher, struct follower *fresh)
         log_line(LOG_LEVEL_INFO, "zone %s: no longer follows %s", follower->zone.domain,
                  follower->zone.prefix);
         *link = follower->next;
+        upkeep_remember(&watcher->upkeep, follower);
         follower_free(follower);
     }
     *link = fresh;

@@ -32,24 +32,33 @@ static int64_t monotonic_s(void)
 
 /* ---- numbers ----------------------------------------------------------- */
 
+static void counters_add(struct table_counters *counters, const struct mirror *mirror)
+{
+    counters->events += mirror->events;
+    counters->lists += mirror->lists;
+    counters->unnamed += mirror->publish->unnamed;
+    counters->refused += mirror->publish->refused;
+    if (counters->outages < mirror->outages) /* all zones lose one etcd */
+        counters->outages = mirror->outages;
+    if (counters->event_at < (uint64_t)mirror->event_at)
+        counters->event_at = (uint64_t)mirror->event_at;
+}
+
 static void counters_collect(const struct upkeep *upkeep, struct table_counters *counters)
 {
-    *counters = (struct table_counters){ .started = upkeep->started,
-                                         .snapshot = (uint64_t)upkeep->preserve.time_s };
+    *counters = upkeep->past;
+    counters->started = upkeep->started;
+    counters->snapshot = (uint64_t)upkeep->preserve.time_s;
     FOR_EACH(follower, upkeep)
     {
-        const struct mirror *mirror = &follower->mirror;
-
-        counters->events += mirror->events;
-        counters->lists += mirror->lists;
-        counters->held += mirror->held;
-        counters->unnamed += mirror->publish->unnamed;
-        counters->refused += mirror->publish->refused;
-        if (counters->outages < mirror->outages) /* all zones lose one etcd */
-            counters->outages = mirror->outages;
-        if (counters->event_at < (uint64_t)mirror->event_at)
-            counters->event_at = (uint64_t)mirror->event_at;
+        counters->held += follower->mirror.held;
+        counters_add(counters, &follower->mirror);
     }
+}
+
+void upkeep_remember(struct upkeep *upkeep, const struct follower *follower)
+{
+    counters_add(&upkeep->past, &follower->mirror);
 }
 
 /* Whether all zones have the property, but for those set aside. */

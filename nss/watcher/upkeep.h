@@ -30,10 +30,11 @@ struct upkeep {
     struct preserve preserve;
     struct notify notify;
     struct metrics_http http;
-    char *metrics_file;   /* NULL: none */
-    bool is_file_failing; /* which was told */
-    int64_t file_s;       /* monotonic: when it was written last */
-    uint64_t started;     /* time(2) */
+    char *metrics_file;         /* NULL: none */
+    bool is_file_failing;       /* which was told */
+    int64_t file_s;             /* monotonic: when it was written last */
+    uint64_t started;           /* time(2) */
+    struct table_counters past; /* of zones that went: a counter never falls */
     struct board *board;
     struct follower *const *followers; /* the first of them; a reload may bring others */
 };
@@ -45,6 +46,9 @@ int upkeep_open(struct upkeep *upkeep, const struct upkeep_options *options, str
 
 /* Once a second.  max_stale_s: as it is configured now. */
 void upkeep_tick(struct upkeep *upkeep, uint32_t max_stale_s);
+
+/* Before a follower goes, as its zone did. */
+void upkeep_remember(struct upkeep *upkeep, const struct follower *follower);
 
 /* Before the table is closed.  One that is zero is allowed. */
 void upkeep_close(struct upkeep *upkeep);
