@@ -24,7 +24,7 @@ mandir = $(datarootdir)/man
 # What lies in a folder belongs to it; only the table has two halves.
 
 TABLE_READER = $(addprefix libsd/table/,reader.c reverse.c source.c)
-TABLE_WRITER = $(addprefix libsd/table/,adopt.c encode.c file.c heap.c index.c keys.c store.c writer.c)
+TABLE_WRITER = $(filter-out $(TABLE_READER),$(wildcard libsd/table/*.c))
 LIBSD = $(wildcard libsd/*.c)
 HEADERS = $(addprefix libsd/,libsd.h libsd-discovery.h libsd-etcd.h libsd-lock.h)
 MODULE = $(wildcard nss/module/*.c)

@@ -318,6 +318,21 @@ static bool name_is_padded(const uint64_t *words, uint32_t length)
     return memcmp(name.words, words, (length / 8 + 1) * sizeof *words) == 0;
 }
 
+/* In order and without a repeated one: whoever looks for one relies on it. */
+static bool addresses_are_sorted(const uint64_t *words, struct table_shape shape)
+{
+    const char *v4 = (const char *)(words + table_v4_at(shape));
+    const char *v6 = (const char *)(words + table_v6_at(shape));
+
+    for (uint32_t i = 1; i < shape.v4; i++)
+        if (memcmp(v4 + (i - 1) * 4, v4 + i * 4, 4) >= 0)
+            return false;
+    for (uint32_t i = 1; i < shape.v6; i++)
+        if (memcmp(v6 + (i - 1) * 16, v6 + i * 16, 16) >= 0)
+            return false;
+    return true;
+}
+
 bool record_is_sound(const uint64_t *words, uint32_t length)
 {
     const char *bytes = (const char *)words;
@@ -328,7 +343,8 @@ bool record_is_sound(const uint64_t *words, uint32_t length)
     shape = table_shape(words[TABLE_R_SHAPE]);
     if (table_labels_at(shape) > length || shape.instances == 0 || shape.name_length == 0 ||
         !is_name(bytes + TABLE_R_NAME * 8, shape.name_length) ||
-        !name_is_padded(words + TABLE_R_NAME, shape.name_length))
+        !name_is_padded(words + TABLE_R_NAME, shape.name_length) ||
+        !addresses_are_sorted(words, shape))
         return false;
     for (uint32_t i = 0; i < shape.instances; i++) {
         uint64_t word = words[table_instances_at(shape) + i];

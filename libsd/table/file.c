@@ -60,20 +60,19 @@ int lock_take(const char *path, pid_t *holder)
 
 /* ---- geometry ---------------------------------------------------------- */
 
-static uint64_t geometry_word(size_t at, uint32_t log2)
+static uint64_t geometry_word(size_t at, uint32_t slots)
 {
-    return (uint64_t)(at / TABLE_GRANULE) << 32 | log2;
+    return (uint64_t)(at / TABLE_GRANULE) << 32 | (uint32_t)__builtin_ctz(slots);
 }
 
 static void file_point(struct table_file *file)
 {
-    uint64_t names = word_get(file->words + TABLE_H_NAMES);
     uint64_t keys = word_get(file->words + TABLE_H_KEYS);
 
     file->names = file->words + TABLE_HEADER_BYTES / sizeof(table_word);
     file->keys = file->words + (keys >> 32) * TABLE_GRANULE / sizeof(table_word);
-    file->names_log2 = (uint32_t)__builtin_popcountll(names);
-    file->keys_log2 = (uint32_t)keys;
+    file->names_count = (uint32_t)word_get(file->words + TABLE_H_NAMES) + 1;
+    file->keys_count = UINT32_C(1) << (uint32_t)keys;
     file->heap_at = (size_t)word_get(file->words + TABLE_H_HEAP);
     file->seed = word_get(file->words + TABLE_H_SEED);
 }
@@ -142,12 +141,12 @@ static void header_init(struct table_file *file, const struct table_size *size,
 
     word_put(file->words + TABLE_H_MAGIC, TABLE_MAGIC);
     word_put(file->words + TABLE_H_GENERATION, random[0] | 1);
-    word_put(file->words + TABLE_H_SEED, random[1]);
+    word_put(file->words + TABLE_H_SEED, size->seed != 0 ? size->seed : random[1]);
     word_put(file->words + TABLE_H_SIZE, file->bytes);
-    word_put(file->words + TABLE_H_NAMES, (UINT64_C(1) << size->names_log2) - 1);
-    at += sizeof(table_word) << size->names_log2;
-    word_put(file->words + TABLE_H_KEYS, geometry_word(at, size->keys_log2));
-    at += sizeof(table_word) << size->keys_log2;
+    word_put(file->words + TABLE_H_NAMES, size->names_count - 1);
+    at += sizeof(table_word) * size->names_count;
+    word_put(file->words + TABLE_H_KEYS, geometry_word(at, size->keys_count));
+    at += sizeof(table_word) * size->keys_count;
     word_put(file->words + TABLE_H_HEAP, at);
 }
 
@@ -156,8 +155,7 @@ int file_create(struct table_file *file, const char *path, unsigned number,
 {
     char temporary[PATH_MAX];
     uint64_t random[2];
-    size_t bytes = TABLE_HEADER_BYTES + (sizeof(table_word) << size->names_log2) +
-                   (sizeof(table_word) << size->keys_log2) + size->heap_bytes;
+    size_t bytes = table_size_bytes(size);
     int rc = temporary_path(temporary, path, number);
 
     memset(file, 0, sizeof *file);

@@ -48,16 +48,25 @@ struct table_file {
     ino_t inode;
     /* Where the parts are; as the header says. */
     table_word *names, *keys;
-    uint32_t names_log2, keys_log2;
+    uint32_t names_count, keys_count;
     size_t heap_at;
     uint64_t seed;
 };
 
-/* What a new file is to have room for. */
+/* What a new file is to have: slots of both indices, powers of two, and a heap of
+ * whole granules.  seed: of the hash; 0: a new one. */
 struct table_size {
-    uint32_t names_log2, keys_log2;
+    uint32_t names_count, keys_count;
     size_t heap_bytes;
+    uint64_t seed;
 };
+
+static inline size_t table_size_bytes(const struct table_size *size)
+{
+    size_t slots = (size_t)size->names_count + size->keys_count;
+
+    return TABLE_HEADER_BYTES + slots * sizeof(table_word) + size->heap_bytes;
+}
 
 /* All return 0 or a negative errno. */
 

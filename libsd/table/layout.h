@@ -31,7 +31,7 @@
  *           instances, sorted by label: label_at:32 | port:16 | address:16
  *           labels: each a length byte and its bytes; zero padded
  *
- *   Addresses are distinct.  `address` counts through v4, then v6.  `label_at`
+ *   Addresses are distinct, and in the order of their bytes.  `address` counts through v4, then v6.  `label_at`
  *   is a byte offset from the record's start.  An instance whose label is
  *   empty has no owner name of its own.  An instance's owner name is
  *   label "." name-of-service and is found through the service's record.
@@ -349,9 +349,9 @@ static inline uint64_t table_mix(uint64_t a, uint64_t b)
 
 #define TABLE_HASH_KEY UINT64_C(0xe7037ed1a0b428db)
 
-/* Two words for each product, as wyhash has it.  Keyed: the seed is random in
- * each file, so that whoever may register names can't aim them at one chain; R6
- * bounds what luck may still do. */
+/* Two words for each product, as wyhash has it.  Keyed: the seed is random, so
+ * that whoever may register names can't aim them at one chain; a file has that of
+ * the one before, unless a chain became too long there (R6). */
 static inline uint64_t table_hash(const uint64_t *words, uint32_t length, uint64_t seed)
 {
     uint64_t hash = seed + length;

@@ -11,21 +11,26 @@
 
 #include "encode.h"
 #include "index.h"
+#include "owners.h"
 
 static table_word *block_at(const struct store *store, uint32_t ref)
 {
     return store->file.words + (size_t)ref * WORDS_PER_GRANULE;
 }
 
-const table_word *store_record(const struct store *store, uint32_t slot, uint32_t *length)
+static const table_word *record_at(const struct store *store, uint32_t slot)
 {
     uint64_t word = word_get(store->file.names + slot);
-    const table_word *record;
 
-    if (word == TABLE_EMPTY || word == TABLE_TOMBSTONE)
-        return NULL;
-    record = block_at(store, (uint32_t)word);
-    *length = (uint32_t)word_get(record + TABLE_R_HOME);
+    return word == TABLE_EMPTY || word == TABLE_TOMBSTONE ? NULL : block_at(store, (uint32_t)word);
+}
+
+const table_word *store_record(const struct store *store, uint32_t slot, uint32_t *length)
+{
+    const table_word *record = record_at(store, slot);
+
+    if (record != NULL)
+        *length = (uint32_t)word_get(record + TABLE_R_HOME);
     return record;
 }
 
@@ -34,8 +39,8 @@ int store_prepare(struct store *store)
     /* Different in every file: a reader may be stopped in the middle of a record
      * while another file is mapped in its place. */
     store->sequence = word_get(store->file.words + TABLE_H_GENERATION) >> 1;
-    store->owner_at = malloc(sizeof *store->owner_at << store->file.keys_log2);
-    if (store->owner_at == NULL)
+    store->homes = malloc(store->file.keys_count * sizeof *store->homes);
+    if (store->homes == NULL || ports_init(&store->ports, store->file.names_count) < 0)
         return -ENOMEM;
     return heap_init(&store->heap, store->file.heap_at / TABLE_GRANULE,
                      store->file.bytes / TABLE_GRANULE);
@@ -51,8 +56,10 @@ int store_create(struct store *store, const char *path, unsigned number,
     if (rc < 0)
         return rc;
     rc = store_prepare(store);
-    if (rc < 0)
+    if (rc < 0) {
         file_discard(&store->file, path);
+        store_free(store);
+    }
     return rc;
 }
 
@@ -62,8 +69,9 @@ void store_free(struct store *store)
     if (store->file.fd >= 0)
         close(store->file.fd);
     heap_free(&store->heap);
-    keys_free(&store->keys);
-    free(store->owner_at);
+    waiters_free(&store->waiters);
+    ports_free(&store->ports);
+    free(store->homes);
     memset(store, 0, sizeof *store);
     store->file.fd = -1;
 }
@@ -74,9 +82,9 @@ void store_free(struct store *store)
 static uint32_t name_find(const struct store *store, const uint64_t *name, uint32_t name_length,
                           uint64_t hash)
 {
-    uint32_t mask = index_mask(store->file.names_log2), slot = (uint32_t)hash & mask;
+    uint32_t count = store->file.names_count, slot = index_home((uint32_t)hash, count);
 
-    for (int probes = 0; probes < TABLE_MAX_PROBES; probes++, slot = (slot + 1) & mask) {
+    for (int probes = 0; probes < TABLE_MAX_PROBES; probes++, slot = index_after(slot, count)) {
         uint64_t word = word_get(store->file.names + slot);
         const uint64_t *record;
 
@@ -84,6 +92,7 @@ static uint32_t name_find(const struct store *store, const uint64_t *name, uint3
             return INDEX_NOWHERE;
         if (word == TABLE_TOMBSTONE || word >> 32 != table_tag(hash))
             continue;
+        ports_prefetch(&store->ports, slot);
         record = store_plain(block_at(store, (uint32_t)word));
         if (table_shape(record[TABLE_R_SHAPE]).name_length == name_length &&
             memcmp(record + TABLE_R_NAME, name, (name_length / 8 + 1) * sizeof *name) == 0)
@@ -92,165 +101,33 @@ static uint32_t name_find(const struct store *store, const uint64_t *name, uint3
     return INDEX_NOWHERE;
 }
 
-/* ---- keys of a record -------------------------------------------------- */
-
-struct key_list key_list(const uint64_t *words)
+void store_expect(const struct store *store, const struct table_name *name)
 {
-    struct key_list list = { .words = words };
+    uint64_t hash = table_hash(name->words, name->length, store->file.seed);
 
-    if (words != NULL) {
-        list.shape = table_shape(words[TABLE_R_SHAPE]);
-        list.count = list.shape.v4 + list.shape.v6 + ((words[TABLE_R_ANSWER] & 0xffff) != 0);
-    }
-    return list;
+    __builtin_prefetch(
+        store_plain(store->file.names + index_home((uint32_t)hash, store->file.names_count)));
 }
 
-struct key key_at(const struct key_list *list, uint32_t i)
-{
-    const char *bytes = (const char *)list->words;
-    uint32_t v4;
+/* ---- keys -------------------------------------------------------------- */
 
-    if (i < list->shape.v4) {
-        memcpy(&v4, bytes + table_v4_at(list->shape) * 8 + i * 4, 4);
-        return key_of_v4(v4);
-    }
-    i -= list->shape.v4;
-    if (i < list->shape.v6)
-        return key_of_v6(bytes + table_v6_at(list->shape) * 8 + i * 16);
-    return key_of_port((uint32_t)(list->words[TABLE_R_ANSWER] & 0xffff));
+struct key_change {
+    struct store *store;
+    uint32_t service;
+};
+
+static void key_enter(void *arg, const struct key *key)
+{
+    const struct key_change *change = arg;
+
+    owner_enter(change->store, key, change->service);
 }
 
-int key_publish(struct store *store, struct key_owner *first)
+static void key_leave(void *arg, const struct key *key)
 {
-    uint64_t hash = key_hash(&first->key, store->file.seed);
+    const struct key_change *change = arg;
 
-    if (first->place == KEYS_NONE) {
-        uint32_t place =
-            index_place(store->file.keys, store->file.keys_log2, store->keys_used, hash);
-
-        if (place == INDEX_NOWHERE)
-            return -ENOSPC;
-        store->keys_used++;
-        first->place = place;
-    }
-    store->owner_at[first->place] = (uint32_t)(first - store->keys.owners);
-    word_publish(store->file.keys + first->place,
-                 table_slot(hash, first->service + TABLE_KEY_BIAS));
-    return 0;
-}
-
-void key_unpublish(struct store *store, uint32_t place)
-{
-    uint32_t mask = index_mask(store->file.keys_log2), hole = place, at = place;
-    table_word *keys = store->file.keys, *moves = store->file.words + TABLE_H_MOVES;
-
-    for (;;) {
-        struct key_owner *owner;
-        uint32_t home;
-
-        at = (at + 1) & mask;
-        if (word_get(keys + at) == TABLE_EMPTY)
-            break;
-        owner = &store->keys.owners[store->owner_at[at]];
-        home = (uint32_t)key_hash(&owner->key, store->file.seed) & mask;
-        if (((at - home) & mask) < ((at - hole) & mask))
-            continue; /* its chain begins after the hole */
-        word_publish(keys + hole, word_get(keys + at));
-        word_publish(moves, word_get(moves) + 1);
-        store->owner_at[hole] = store->owner_at[at];
-        owner->place = hole;
-        hole = at;
-    }
-    word_publish(keys + hole, TABLE_EMPTY);
-    store->keys_used--;
-}
-
-/* R5: before the service loses the key, it is turned to another owner. */
-static void key_leave(struct store *store, const struct key *key, uint32_t service)
-{
-    struct key_owner *owner = keys_find(&store->keys, key, service);
-    uint32_t place;
-
-    if (owner == NULL)
-        return;
-    place = owner->place;
-    if (owner->previous == KEYS_NONE && owner->next == KEYS_NONE)
-        store->live_keys--;
-    if (owner->previous != KEYS_NONE) {
-        keys_remove(&store->keys, owner);
-        return;
-    }
-    keys_remove(&store->keys, owner);
-    owner = keys_first(&store->keys, key);
-    if (owner != NULL)
-        (void)key_publish(store, owner);
-    else if (place != KEYS_NONE)
-        key_unpublish(store, place);
-}
-
-/* R5: after the service got the key.  Room for the owner is reserved. */
-static void key_enter(struct store *store, const struct key *key, uint32_t service)
-{
-    struct key_owner *owner = keys_add(&store->keys, key, service);
-
-    if (owner->previous != KEYS_NONE)
-        return;
-    store->live_keys++;
-    if (key_publish(store, owner) < 0)
-        store->cramped = true;
-}
-
-static int key_order(const struct key *a, const struct key *b)
-{
-    int order;
-
-    if (a->kind != b->kind)
-        return a->kind < b->kind ? -1 : 1;
-    /* In the order of bytes, as the record has its addresses. */
-    order = a->kind == 4 ? memcmp(&a->low, &b->low, 4) : memcmp(&a->high, &b->high, 8);
-    if (order == 0)
-        order = memcmp(&a->low, &b->low, 8);
-    return order;
-}
-
-/* The most frequent change leaves the addresses alone. */
-static bool have_same_addresses(const struct key_list *a, const struct key_list *b)
-{
-    return a->words != NULL && b->words != NULL && a->shape.v4 == b->shape.v4 &&
-           a->shape.v6 == b->shape.v6 &&
-           memcmp(a->words + table_v4_at(a->shape), b->words + table_v4_at(b->shape),
-                  (table_sums_at(a->shape) - table_v4_at(a->shape)) * sizeof *a->words) == 0;
-}
-
-typedef void key_action(struct store *store, const struct key *key, uint32_t service);
-
-/* Does `action` (NULL: nothing) for each key that is in `list` but not in
- * `other`; returns how many there are. */
-static uint32_t keys_only_in(struct store *store, const struct key_list *list,
-                             const struct key_list *other, uint32_t service, key_action *action)
-{
-    uint32_t found = 0, i = 0;
-
-    if (have_same_addresses(list, other))
-        i = list->shape.v4 + list->shape.v6;
-    for (uint32_t j = i; i < list->count; i++) {
-        struct key key = key_at(list, i);
-        int order = -1;
-
-        for (; j < other->count; j++) {
-            struct key theirs = key_at(other, j);
-
-            order = key_order(&key, &theirs);
-            if (order <= 0)
-                break;
-        }
-        if (j < other->count && order == 0)
-            continue;
-        found++;
-        if (action != NULL)
-            action(store, &key, service);
-    }
-    return found;
+    owner_leave(change->store, key, change->service);
 }
 
 /* ---- records ----------------------------------------------------------- */
@@ -287,6 +164,7 @@ int store_put(struct store *store, uint64_t *words, uint32_t length)
     uint64_t hash = table_hash(words + TABLE_R_NAME, name_length, store->file.seed);
     uint32_t slot = name_find(store, words + TABLE_R_NAME, name_length, hash);
     struct key_list after = key_list(words), before = { 0 };
+    struct key_change change = { .store = store };
     uint32_t more, block, old_block = 0, old_length = 0;
     const uint64_t *old = NULL;
     int rc;
@@ -299,26 +177,28 @@ int store_put(struct store *store, uint64_t *words, uint32_t length)
             return 0;
         before = key_list(old);
     } else {
-        slot = index_place(store->file.names, store->file.names_log2, store->names_used, hash);
+        slot = index_place(store->file.names, store->file.names_count, store->names_used,
+                           index_home((uint32_t)hash, store->file.names_count));
         if (slot == INDEX_NOWHERE)
             return -ENOSPC;
     }
-    more = keys_only_in(store, &after, &before, slot, NULL);
-    if ((uint64_t)store->keys_used + more > index_limit(store->file.keys_log2))
+    more = key_list_only(&after, &before, NULL, NULL);
+    if ((uint64_t)store->keys_used + more > index_limit(store->file.keys_count))
         return -ENOSPC;
-    rc = keys_reserve(&store->keys, more);
+    rc = waiters_reserve(&store->waiters, more);
     if (rc < 0)
         return rc;
     block = heap_take(&store->heap, store_granules(length));
     if (block == 0)
         return -ENOSPC;
 
-    keys_only_in(store, &before, &after, slot, key_leave);
+    change.service = slot;
+    key_list_only(&before, &after, key_leave, &change);
     record_write(store, block, words, length, slot);
     if (word_get(store->file.names + slot) == TABLE_EMPTY)
         store->names_used++;
     word_publish(store->file.names + slot, table_slot(hash, block));
-    keys_only_in(store, &after, &before, slot, key_enter);
+    key_list_only(&after, &before, key_enter, &change);
 
     store->instances += instances_of(words) - (uint64_t)instances_of(old);
     if (old != NULL)
@@ -334,6 +214,7 @@ int store_remove(struct store *store, const struct table_name *name)
     uint64_t hash = table_hash(name->words, name->length, store->file.seed);
     uint32_t slot = name_find(store, name->words, name->length, hash), length = 0, block;
     struct key_list none = { 0 }, before;
+    struct key_change change = { .store = store, .service = slot };
     const uint64_t *old;
 
     if (slot == INDEX_NOWHERE)
@@ -341,8 +222,8 @@ int store_remove(struct store *store, const struct table_name *name)
     block = (uint32_t)word_get(store->file.names + slot);
     old = store_plain(store_record(store, slot, &length));
     before = key_list(old);
-    keys_only_in(store, &before, &none, slot, key_leave);
-    store->names_used -= index_remove(store->file.names, store->file.names_log2, slot);
+    key_list_only(&before, &none, key_leave, &change);
+    store->names_used -= index_remove(store->file.names, store->file.names_count, slot);
     store->instances -= instances_of(old);
     store->services--;
     heap_give(&store->heap, block, store_granules(length));
@@ -350,31 +231,68 @@ int store_remove(struct store *store, const struct table_name *name)
     return 1;
 }
 
-/* A copy of a record's words, which store_put() may write into. */
-static uint64_t *record_copy(const table_word *record, uint32_t length)
-{
-    uint64_t *words = malloc(length * sizeof *words);
+/* ---- all of it --------------------------------------------------------- */
 
-    for (uint32_t i = 0; words != NULL && i < length; i++)
-        words[i] = word_get(record + i);
-    return words;
+/* Slots that lie so far ahead are fetched while the present one is copied:
+ * first what they refer to, then where that will go. */
+enum {
+    FETCH_RECORD = 16,
+    FETCH_PLACES = 8
+};
+
+static void copy_fetch(const struct store *store, const struct store *from, uint32_t slot)
+{
+    uint32_t length, count = from->file.names_count;
+    const table_word *record =
+        slot + FETCH_RECORD < count ? record_at(from, slot + FETCH_RECORD) : NULL;
+
+    if (record != NULL) {
+        __builtin_prefetch(store_plain(record));
+        __builtin_prefetch(store_plain(record + 8));
+    }
+    record = slot + FETCH_PLACES < count ? store_record(from, slot + FETCH_PLACES, &length) : NULL;
+    if (record != NULL) {
+        struct key_list list = key_list(store_plain(record));
+        struct key key = key_at(&list, 0);
+        uint64_t hash = key_hash(&key, store->file.seed);
+
+        __builtin_prefetch(
+            store_plain(store->file.keys + index_home((uint32_t)hash, store->file.keys_count)));
+    }
+}
+
+/* A copy of a record's words, which store_put() may write into. */
+static int record_copy(const table_word *record, uint32_t length, uint64_t **words, uint32_t *room)
+{
+    if (length > *room) {
+        uint64_t *grown = realloc(*words, 2 * (size_t)length * sizeof *grown);
+
+        if (grown == NULL)
+            return -ENOMEM;
+        *words = grown;
+        *room = 2 * length;
+    }
+    memcpy(*words, store_plain(record), length * sizeof **words);
+    return 0;
 }
 
 int store_copy(struct store *store, const struct store *from)
 {
-    uint64_t slots = UINT64_C(1) << from->file.names_log2;
+    uint64_t *words = NULL;
+    uint32_t room = 0;
     int rc = 0;
 
-    for (uint64_t slot = 0; slot < slots && rc >= 0 && !store->cramped; slot++) {
+    for (uint32_t slot = 0; slot < from->file.names_count && rc >= 0 && !store->cramped; slot++) {
         uint32_t length = 0;
-        const table_word *record = store_record(from, (uint32_t)slot, &length);
-        uint64_t *words;
+        const table_word *record = store_record(from, slot, &length);
 
+        copy_fetch(store, from, slot);
         if (record == NULL || length <= TABLE_R_NAME)
             continue;
-        words = record_copy(record, length);
-        rc = words != NULL ? store_put(store, words, length) : -ENOMEM;
-        free(words);
+        rc = record_copy(record, length, &words, &room);
+        if (rc == 0)
+            rc = store_put(store, words, length);
     }
+    free(words);
     return rc < 0 ? rc : store->cramped ? -ENOSPC : 0;
 }

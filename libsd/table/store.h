@@ -8,16 +8,18 @@
 
 #include "file.h"
 #include "heap.h"
-#include "keys.h"
+#include "ports.h"
+#include "waiters.h"
 
 struct store {
     struct table_file file;
     struct heap heap;
-    struct keys keys;
-    uint32_t *owner_at;             /* slot in keys -> number of its owner */
+    struct waiters waiters;
+    struct ports ports;
+    uint32_t *homes;                /* slot in keys -> low half of its key's hash */
     uint32_t names_used, keys_used; /* slots that are not EMPTY */
     uint64_t sequence;              /* the last one given to a record */
-    uint64_t services, instances, live_keys;
+    uint64_t services, instances;
     bool cramped; /* the keys index is not as it should be: a new file is needed */
 };
 
@@ -34,6 +36,10 @@ int store_adopt(struct store *store, const char *path);
  * home are filled in.  Returns 1, or 0 if it is so already; -ENOSPC: the file
  * is too small, nothing was changed. */
 int store_put(struct store *store, uint64_t *words, uint32_t length);
+
+/* A service of this name will be put or taken out soon: what that will touch is
+ * fetched meanwhile. */
+void store_expect(const struct store *store, const struct table_name *name);
 
 /* Takes a service out.  Returns 1, or 0 if it was not there. */
 int store_remove(struct store *store, const struct table_name *name);
@@ -58,21 +64,6 @@ static inline const uint64_t *store_plain(const table_word *words)
 {
     return (const uint64_t *)(uintptr_t)words;
 }
-
-/* What a record has keys for: distinct addresses in order, and a port. */
-struct key_list {
-    const uint64_t *words; /* NULL: an empty list */
-    struct table_shape shape;
-    uint32_t count;
-};
-struct key_list key_list(const uint64_t *words);
-struct key key_at(const struct key_list *list, uint32_t i);
-
-/* Names a key's first owner in the index.  -ENOSPC: no place for it. */
-int key_publish(struct store *store, struct key_owner *first);
-
-/* Takes an entry out of the index: R5. */
-void key_unpublish(struct store *store, uint32_t place);
 
 /* Makes the private book-keeping of a file.  Returns 0 or -ENOMEM. */
 int store_prepare(struct store *store);

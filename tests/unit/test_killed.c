@@ -11,10 +11,14 @@
 #include "../../libsd/table/adopt.c"
 #include "../../libsd/table/encode.c"
 #include "../../libsd/table/file.c"
+#include "../../libsd/table/header.c"
 #include "../../libsd/table/heap.c"
 #include "../../libsd/table/index.c"
 #include "../../libsd/table/keys.c"
+#include "../../libsd/table/owners.c"
+#include "../../libsd/table/ports.c"
 #include "../../libsd/table/store.c"
+#include "../../libsd/table/waiters.c"
 #include "../../libsd/table/writer.c"
 
 #include <arpa/inet.h>

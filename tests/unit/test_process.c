@@ -61,7 +61,7 @@ Test(process, no_descriptor_is_held)
     for (int i = 0; i < 5; i++) {
         cr_assert_eq(ask("user.service.etcd"), 1);
         cr_expect_eq(descriptors(), before);
-        word_put(header(f.writer, TABLE_H_HEARTBEAT), 1);
+        word_put(header(f.writer) + TABLE_H_HEARTBEAT, 1);
         look_again();
     }
     unlink(f.path);
@@ -125,7 +125,7 @@ static int no_descriptors_after_warm_up(void)
     check(limit(RLIMIT_NOFILE, 0));
     check(table_put(&f, "user.service.etcd", "b=10.0.0.2:80") == 1);
     check(ask("user.service.etcd") == 2);
-    word_put(header(f.writer, TABLE_H_HEARTBEAT), 1);
+    word_put(header(f.writer) + TABLE_H_HEARTBEAT, 1);
     look_again();
     check(ask("user.service.etcd") == 2);
     check(ask("nosuch.service.etcd") == ASK_UNKNOWN);
@@ -183,10 +183,10 @@ static int no_address_space_after_warm_up(void)
     check(limit(RLIMIT_AS, 4096));
     for (int i = 0; i < 1000; i++)
         check(ask("user.service.etcd") == 1 && ask("nosuch.service.etcd") == ASK_UNKNOWN);
-    word_put(header(f.writer, TABLE_H_HEARTBEAT), 1);
+    word_put(header(f.writer) + TABLE_H_HEARTBEAT, 1);
     look_again();
     check(ask("user.service.etcd") == 1);
-    word_put(header(f.writer, TABLE_H_STATE), TABLE_SUPERSEDED);
+    word_put(header(f.writer) + TABLE_H_STATE, TABLE_SUPERSEDED);
     look_again();
     check(ask("user.service.etcd") == 1);
     return 0;

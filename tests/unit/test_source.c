@@ -48,7 +48,7 @@ static void publish_user(void)
 
 static void header_set(enum table_header_word word, int64_t value)
 {
-    word_put(header(f.writer, word), (uint64_t)value);
+    word_put(header(f.writer) + word, (uint64_t)value);
 }
 
 /* As if the writer were silent for long, and the last look a second ago. */

@@ -48,13 +48,13 @@ static void publish_user(uint32_t max_stale)
 /* Seconds from now on. */
 static void set_time(enum table_header_word word, int64_t seconds)
 {
-    word_put(header(f.writer, word), (uint64_t)(table_now() + seconds));
+    word_put(header(f.writer) + word, (uint64_t)(table_now() + seconds));
 }
 
 static void set_boot(uint64_t id)
 {
-    word_put(header(f.writer, TABLE_H_BOOT_ID), id);
-    word_put(header(f.writer, TABLE_H_BOOT_ID_2), id);
+    word_put(header(f.writer) + TABLE_H_BOOT_ID, id);
+    word_put(header(f.writer) + TABLE_H_BOOT_ID_2, id);
 }
 
 Test(stale, content_older_than_allowed_is_no_answer_and_no_denial)
@@ -129,7 +129,7 @@ Test(stale, without_a_limit_the_table_answers_for_ever)
     publish_user(0);
     set_boot(42);
     set_time(TABLE_H_HEARTBEAT, -1000000);
-    word_put(header(f.writer, TABLE_H_TRUE_AT), (uint64_t)(INT64_MIN / 2));
+    word_put(header(f.writer) + TABLE_H_TRUE_AT, (uint64_t)(INT64_MIN / 2));
     cr_expect_eq(ask("user.service.etcd"), 1);
     cr_expect_eq(ask("nosuch.service.etcd"), ASK_UNKNOWN);
 }
