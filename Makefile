@@ -251,7 +251,7 @@ help: ## this list
 
 deps: packages ## install the Debian packages that building and testing need
 
-check: all $(EXAMPLES:tests/examples/%.c=$(B)/%) $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
+check: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd $(EXAMPLES:tests/examples/%.c=$(B)/%) $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
 	@tests/run $(B)/log $(TESTS)
 
 sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers

@@ -156,7 +156,11 @@ const char *cli_table_verdict(const struct cli_header *header, char text[CLI_TAB
     if (header->this_boot)
         snprintf(since, sizeof since, "for %lld s",
                  (long long)(header->true_age < 0 ? 0 : header->true_age));
-    if (header->health == CLI_FOLLOWS)
+    if (header->state == TABLE_SUPERSEDED)
+        snprintf(
+            text, CLI_TABLE_LINE,
+            "the watcher has put a newer file there; is this one mounted, and not its directory?");
+    else if (header->health == CLI_FOLLOWS)
         snprintf(text, CLI_TABLE_LINE, "answers are what etcd has now");
     else if (header->health == CLI_BROKEN)
         snprintf(text, CLI_TABLE_LINE, "no answers: %s not been etcd's %s, and max-stale is %llu s",
