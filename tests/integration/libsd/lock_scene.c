@@ -73,7 +73,7 @@ void story_start(struct lock_story *story, int ttl_s, const char *until)
     story_start_on(locks.sd, story, ttl_s, until);
 }
 
-libsd_mutex *lock_take(int ttl_s)
+libsd_mutex *lock_take_as(int ttl_s)
 {
     libsd_mutex *mutex = NULL;
     int rc = libsd_lock(locks.sd, LOCK_NAME, ttl_s, 20000, &mutex);

@@ -23,7 +23,7 @@ void lock_scene_end(void);
 
 /* How many keys the lock has: its holder's and those who wait. */
 size_t lock_keys(void);
-libsd_mutex *lock_take(int ttl_s);
+libsd_mutex *lock_take_as(int ttl_s);
 void lock_key_of(const libsd_mutex *mutex, char *key, size_t size);
 
 /* What a lock's callback was told, as letters: W, H, L, F, R. */

@@ -207,7 +207,7 @@ TestSuite(lock, .init = setup, .fini = teardown, .timeout = 90);
 
 Test(lock, second_one_of_the_same_handle_waits_in_vain_and_leaves_nothing)
 {
-    libsd_mutex *first = lock_take(10);
+    libsd_mutex *first = lock_take_as(10);
     libsd_mutex *second = NULL;
     char detail[200];
     char key[200];
@@ -304,7 +304,7 @@ Test(lock, stopped_process_finds_it_lost_before_anything_else)
     cr_assert_eq(tell_worker(&workers[0], 'l'), 1);
     UNTIL(tell_worker(&workers[0], 'h') == 1, 10);
     kill(workers[0].pid, SIGSTOP);
-    mutex = lock_take(10);
+    mutex = lock_take_as(10);
     send_to(&workers[0], 'h');
     kill(workers[0].pid, SIGCONT);
     cr_assert_eq(result_of(&workers[0]), 0);
@@ -352,7 +352,7 @@ Test(lock, etcdctl_lock_excludes_ours_and_ours_excludes_it)
     if (system("etcdctl version >/dev/null 2>&1") != 0)
         cr_skip_test("no etcdctl");
     snprintf(file, sizeof file, "%s/hold", locks.etcd.dir);
-    mutex = lock_take(10);
+    mutex = lock_take_as(10);
     pid = start_etcdctl(file, &out);
     UNTIL(lock_keys() == 2, 10);
     story_start(&story, 10, "W");
@@ -379,7 +379,7 @@ Test(lock, lock_service_excludes_ours_and_ours_excludes_it)
 
     add_base64(body, LOCK_NAME);
     strcat(body, "\"}");
-    mutex = lock_take(10);
+    mutex = lock_take_as(10);
     cr_assert_eq(etcd_post(&locks.etcd, "/v3/lock/lock", body), 0, "it got the lock as well");
     cr_assert_eq(libsd_unlock(mutex, 0), 0);
     UNTIL(lock_keys() == 0, 5);
@@ -394,6 +394,6 @@ Test(lock, lock_service_excludes_ours_and_ours_excludes_it)
     add_base64(unlock, key);
     strcat(unlock, "\"}");
     cr_assert_eq(etcd_post(&locks.etcd, "/v3/lock/unlock", unlock), 200);
-    mutex = lock_take(10);
+    mutex = lock_take_as(10);
     cr_assert_eq(libsd_unlock(mutex, 0), 0);
 }

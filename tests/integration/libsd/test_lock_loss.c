@@ -131,7 +131,7 @@ Test(lock_loss, asking_looks_at_the_clock_itself)
 
 Test(lock_loss, unlocking_without_etcd_is_bounded_and_made_good)
 {
-    libsd_mutex *mutex = lock_take(60);
+    libsd_mutex *mutex = lock_take_as(60);
     double begin = seconds();
     int rc;
 

@@ -104,7 +104,7 @@ Test(lock_threads, closing_the_handle_frees_what_is_held_and_waited_for)
 
 Test(lock_threads, forked_child_does_not_hold_what_its_parent_holds)
 {
-    libsd_mutex *mutex = lock_take(10);
+    libsd_mutex *mutex = lock_take_as(10);
     int status = 0;
     pid_t pid = fork();
 
