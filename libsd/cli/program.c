@@ -81,7 +81,6 @@ int cli_program_start(struct cli_program *program, char *const *words, const sig
     posix_spawnattr_t attributes;
     int error;
 
-    program->has_terminal = is_foreground();
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     error = posix_spawnattr_setflags(&attributes, flags);
@@ -89,7 +88,7 @@ int cli_program_start(struct cli_program *program, char *const *words, const sig
         error = posix_spawnattr_setpgroup(&attributes, 0);
     if (!error)
         error = posix_spawnattr_setsigmask(&attributes, mask);
-    if (!error && program->has_terminal)
+    if (!error && is_foreground())
         error = posix_spawn_file_actions_addtcsetpgrp_np(&actions, STDIN_FILENO);
     if (!error)
         error = posix_spawnp(&program->pid, words[0], &actions, &attributes, words, environ);
@@ -101,13 +100,42 @@ int cli_program_start(struct cli_program *program, char *const *words, const sig
     return complain(words[0], error);
 }
 
-/* ^Z: the shell that runs etcdsd has to see that its job stands. */
-static void stand_still(const struct cli_program *program)
+static bool is_in_foreground(const struct cli_program *program)
 {
-    tcsetpgrp(STDIN_FILENO, getpgrp());
-    raise(SIGSTOP);
+    return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == program->pid;
+}
+
+/* By the signal, not by SIGSTOP: it does nothing in an orphaned group, which
+ * nobody would wake (POSIX, _exit()). */
+static void stand_still(int number)
+{
+    sigset_t one;
+
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    raise(number);
+    sigprocmask(SIG_UNBLOCK, &one, NULL);
+    sigprocmask(SIG_BLOCK, &one, NULL);
+}
+
+/* ^Z, or it wants the terminal: the shell that runs etcdsd has to see that its
+ * job stands.  A shell that brings a job to the foreground while it runs says
+ * nothing, so that shows when the program reads. */
+static void on_stopped(struct cli_program *program, int number)
+{
+    bool wants_terminal = number == SIGTTIN || number == SIGTTOU;
+    bool had_terminal = is_in_foreground(program);
+
+    if (!had_terminal && !wants_terminal)
+        return; /* whoever stopped it in the background continues it */
+    if (had_terminal)
+        tcsetpgrp(STDIN_FILENO, getpgrp());
+    if (!wants_terminal || !is_foreground())
+        stand_still(wants_terminal ? number : SIGTSTP);
     if (is_foreground()) /* fg; after bg it is not */
         tcsetpgrp(STDIN_FILENO, program->pid);
+    else if (wants_terminal)
+        return; /* it would only ask again */
     cli_program_signal(program, SIGCONT);
 }
 
@@ -119,11 +147,10 @@ bool cli_program_ended(struct cli_program *program, int *status)
     if (pid <= 0)
         return false;
     if (WIFSTOPPED(how)) {
-        if (program->has_terminal)
-            stand_still(program);
+        on_stopped(program, WSTOPSIG(how));
         return false;
     }
-    if (program->has_terminal)
+    if (is_in_foreground(program))
         tcsetpgrp(STDIN_FILENO, getpgrp());
     program->pid = 0;
     *status = WIFSIGNALED(how) ? CLI_BY_SIGNAL + WTERMSIG(how) : WEXITSTATUS(how);

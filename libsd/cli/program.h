@@ -6,7 +6,8 @@
  *
  * If etcdsd is in the foreground of a terminal, the program's group is, as long
  * as it runs: it may read from it, and ^C goes to it.  ^Z stops etcdsd as well,
- * as its shell has to see that; fg brings both back.
+ * as its shell has to see that; so does reading in the background.  fg brings
+ * both back.
  */
 #ifndef ETCDSD_CLI_PROGRAM_H
 #define ETCDSD_CLI_PROGRAM_H
@@ -17,7 +18,6 @@
 
 struct cli_program {
     pid_t pid; /* 0: does not run */
-    bool has_terminal;
 };
 
 /* Whether there is such a program.  Returns 0, CLI_NOT_FOUND or

@@ -208,6 +208,131 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 4)
 END2
 }
 
+# A shell's job control: ^Z, fg, bg, and reading in the background.
+job_control() {
+    timeout 60 python3 - "$e" <<'END2'
+import os, pty, re, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.environ.update(PS1="PS> ", TERM="dumb")
+    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+seen = b""
+def until(text):
+    global seen
+    while not re.search(text, seen):
+        seen += os.read(terminal, 4096)
+    seen = seen[re.search(text, seen).end():]
+def say(text):
+    os.write(terminal, text.encode())
+program = "echo u''p; while read -r x; do echo go''t:\\$x; done; exit 6"
+run = f"{sys.argv[1]} register web 127.0.0.8:80 --instance job -- bash -c \"{program}\""
+until(rb"PS> ")
+say(run + "\n"); until(rb"up\r\n")
+say("one\n"); until(rb"got:one")
+say("\x1a"); until(rb"Stopped"); until(rb"PS> ")
+say("fg\n"); until(rb"register"); say("two\n"); until(rb"got:two")
+say("\x1a"); until(rb"Stopped"); until(rb"PS> ")
+say("bg\n"); until(rb"PS> ")
+say("until jobs | grep -q 'Stopped.*register'; do :; done; echo sto''od\n"); until(rb"stood\r\n"); until(rb"PS> ")
+say("fg\n"); until(rb"register"); say("three\n"); until(rb"got:three")
+say("\x04"); until(rb"PS> ")
+say("echo status $?\n"); until(rb"status 6\r\n"); until(rb"PS> ")
+# Begun in the background; brought forward when it wants to read.
+say(run + " &\n"); until(rb"up\r\n")
+say("until jobs | grep -q 'Stopped.*register'; do :; done; echo sto''od\n"); until(rb"stood\r\n")
+say("fg\n"); until(rb"register"); say("four\n"); until(rb"got:four"); say("\x04"); until(rb"PS> ")
+# One that ends in the background leaves the terminal to the shell.
+say(f"{sys.argv[1]} register web 127.0.0.8:80 -- sleep 1000 2>/dev/null\n"); until(rb"sleep 1000[^\n]*\n")
+say("\x1a"); until(rb"Stopped"); until(rb"PS> ")
+say("bg >/dev/null; kill %1; wait %1; echo status $?\n"); until(rb"status 143\r\n"); until(rb"PS> ")
+say("echo ali''ve; exit 0\n"); until(rb"alive\r\n")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+END2
+}
+
+# Without a shell of its own nobody would wake etcdsd: ^Z does not stop it.
+stop_without_a_shell() {
+    timeout 30 python3 - "$e" <<'END2'
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "register", "web", "127.0.0.8:80", "--instance", "orphan", "--",
+                           "bash", "-c", "echo up; while read x; do echo got:$x; done; exit 4"])
+seen = b""
+def until(text):
+    global seen
+    while text not in seen:
+        seen += os.read(terminal, 4096)
+until(b"registered as")
+os.write(terminal, b"\x1a")
+os.write(terminal, b"typed\n")
+until(b"got:typed")
+os.write(terminal, b"\x04")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 4)
+END2
+}
+
+# A signal and its number's trap; then the program ends by TERM.
+each_signal() {
+    # shellcheck disable=SC2016 # for that shell
+    spawn each "$e" register web 127.0.0.3:80 --instance each -- bash -c \
+        'for s in HUP USR1 USR2 WINCH CONT ALRM; do trap "echo got-$s" $s; done
+         trap "echo got-TERM; exit 3" TERM; echo up; while :; do sleep 0.05; done'
+    wait_until 10 logged each up && wait_until 10 has web/each 127.0.0.3:80 || return 1
+    local name
+    for name in HUP USR1 USR2 WINCH CONT ALRM; do
+        kill "-$name" "${pid[each]}" && wait_until 5 logged each "got-$name" || return 1
+    done
+    kill -TERM "${pid[each]}" && ends each 3 && logged each got-TERM
+}
+
+# INT and QUIT end it as they would have ended the program.
+other_stops() {
+    spawn int "$e" register web 127.0.0.3:80 --instance int -- python3 -c \
+        'import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print("up", flush=True); time.sleep(1000)'
+    wait_until 10 logged int up && kill -INT "${pid[int]}" && ends int 130 && has web/int || return 1
+    spawn quit "$e" register web 127.0.0.3:80 --instance quit -- python3 -c \
+        'import resource, signal, time; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+signal.signal(signal.SIGQUIT, signal.SIG_DFL); print("up", flush=True); time.sleep(1000)'
+    wait_until 10 logged quit up && kill -QUIT "${pid[quit]}" && ends quit 131 && has web/quit
+}
+
+# It is waited for, unregistered, and its own status is kept.
+ignores_term() {
+    spawn deaf "$e" register web 127.0.0.3:80 --instance deaf -- bash -c \
+        "trap '' TERM; echo up; until [ -e $work/enough ]; do sleep 0.05; done; exit 8"
+    wait_until 10 logged deaf up && wait_until 10 has web/deaf 127.0.0.3:80 && kill -TERM "${pid[deaf]}" &&
+        wait_until 5 has web/deaf && kill -TERM "${pid[deaf]}" && kill -0 "${pid[deaf]}" && touch "$work/enough" &&
+        ends deaf 8
+}
+
+# What it leaves behind holds its output, and is not waited for.
+leaves_a_daemon() {
+    spawn parent "$e" register web 127.0.0.3:80 --instance parent -- bash -c \
+        'setsid sleep 1000 & echo "daemon $!"; exit 0'
+    ends parent 0 && has web/parent || return 1
+    local daemon
+    daemon=$(awk '/^daemon/ { print $2 }' "$work/parent.log")
+    kill -0 "$daemon" && kill -KILL "$daemon"
+}
+
+http_check() {
+    local free=$((26000 + RANDOM % 6000))
+    mkdir -p "$work/www"
+    spawn http "$e" register web "127.0.0.5:$free" --instance http --check http=/fine --check-interval 1 -- \
+        python3 -m http.server --bind 127.0.0.5 --directory "$work/www" "$free"
+    wait_until 10 logged http 'until its check passes' && has web/http && echo yes >"$work/www/fine" &&
+        wait_until 15 has web/http "127.0.0.5:$free" && rm "$work/www/fine" && wait_until 20 has web/http && stop http
+}
+
+# The program does not notice that etcd goes and comes.
+etcd_goes_meanwhile() {
+    spawn away "$e" register web 127.0.0.3:80 --instance away --ttl 2 -- bash -c "$signals"
+    wait_until 10 has web/away 127.0.0.3:80 && stop etcd KILL && wait_until 20 logged away 'not registered for now' &&
+        kill -0 "${pid[away]}" && kill -USR1 "${pid[away]}" && wait_until 5 logged away usr1 && etcd_run &&
+        wait_until 15 etcd_answers && wait_until 20 has web/away 127.0.0.3:80 && kill -TERM "${pid[away]}" && ends away 3
+}
+
 etcd_is_down_at_start() {
     stop etcd KILL
     spawn early "$e" register web 127.0.0.10:80 --instance early --ttl 3 -- bash -c 'echo up; exec sleep 1000'
@@ -238,5 +363,13 @@ check 'without a program: until a signal, or refused' without_program
 check 'without a name: unique ones' unique_names
 check 'a name that is taken is waited for' conflict_waits
 check 'on a terminal the program reads, and ^C ends it' on_terminal
+check 'a shell stops and continues it as any job' job_control
+check 'where no shell would continue it, ^Z does not stop it for ever' stop_without_a_shell
+check 'each signal arrives' each_signal
+check 'SIGINT and SIGQUIT stop it, and its status tells' other_stops
+check 'a program that ignores SIGTERM is waited for' ignores_term
+check 'a daemon that the program leaves is not waited for' leaves_a_daemon
+check 'an http check decides whether it is registered' http_check
+check 'etcd goes and comes while the program runs' etcd_goes_meanwhile
 check 'etcd is down at start: the program runs, and is registered later' etcd_is_down_at_start
 finish
