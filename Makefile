@@ -43,6 +43,7 @@ TSAN_TESTS = $(addprefix tests/, \
 	integration/libsd/test_election.c \
 	integration/libsd/test_faults.c \
 	integration/libsd/test_health.c \
+	integration/libsd/test_health_net.c \
 	integration/libsd/test_lock.c \
 	integration/libsd/test_lock_loss.c \
 	integration/libsd/test_lock_threads.c \

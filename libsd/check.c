@@ -93,11 +93,22 @@ static void time_is_up(struct timer *timer)
     check_result(check, false, "no result in time");
 }
 
+static void take_next_url(struct check *check)
+{
+    char *url = atomic_exchange(&check->next_url, NULL);
+
+    if (!url)
+        return;
+    free(check->url);
+    check->url = url;
+}
+
 static void run(struct timer *timer)
 {
     struct check *check = container_of(timer, struct check, timer);
     bool begun;
 
+    take_next_url(check);
     check->begun_ns = now_ns();
     if (check->late) {
         run_later(check); /* the callback is still at it */
@@ -161,6 +172,21 @@ void check_stop(struct check *check)
     check->registration = NULL;
     callback_close(check);
     loop_post(&check->sd->checks.loop, &check->stop); /* else checks_end() did it */
+}
+
+void check_move(struct check *check, const libsd_instance *instance)
+{
+    char address[sizeof instance->host + 8];
+    char *url;
+
+    if (!check->path)
+        return;
+    libsd_instance_text(instance, address, sizeof address);
+    if (asprintf(&url, "http://%s%s", address, check->path) < 0)
+        handle_log(check->sd, LIBSD_LOG_WARNING, "check of %s/%s: no memory to follow its address",
+                   check->service, check->instance);
+    else
+        free(atomic_exchange(&check->next_url, url));
 }
 
 /* ---- the thread --------------------------------------------------------- */
@@ -250,6 +276,8 @@ void check_drop(struct check *check)
     free(check->service);
     free(check->instance);
     free(check->url);
+    free(check->next_url);
+    free(check->path);
     free(check->host_header);
     pthread_cond_destroy(&check->wanted);
     free(check);
@@ -271,16 +299,23 @@ static bool copy_command(struct check *check, const char *const *words)
 }
 
 /* tcp connects to http://host:port, too, but says nothing there. */
-static char *make_url(const libsd_check *spec, const char *address)
+static bool make_url(struct check *check, const libsd_check *spec, const char *address)
 {
-    const char *target = spec->target;
-    char *url = NULL;
+    const char *target = spec->target ? spec->target : "";
+    bool is_whole = strstr(target, "://");
 
-    if (target && strstr(target, "://"))
-        return strdup(target);
-    if (spec->type == LIBSD_CHECK_TCP)
-        return asprintf(&url, "http://%s", target ? target : address) < 0 ? NULL : url;
-    return asprintf(&url, "http://%s%s", address, target ? target : "/") < 0 ? NULL : url;
+    if (spec->type == LIBSD_CHECK_HTTP && !is_whole && !*target)
+        target = "/";
+    if (!*target || *target == '/') {
+        check->path = strdup(target);
+        if (!check->path)
+            return false;
+    } else {
+        address = "";
+    }
+    if (asprintf(&check->url, "%s%s%s", is_whole ? "" : "http://", address, target) < 0)
+        check->url = NULL;
+    return check->url != NULL;
 }
 
 static bool copy(struct check *check, const libsd_check *spec, const libsd_registration *about)
@@ -293,12 +328,11 @@ static bool copy(struct check *check, const libsd_check *spec, const libsd_regis
         return copy_command(check, spec->command);
     if (spec->type == LIBSD_CHECK_CALLBACK)
         return true;
-    check->url = make_url(spec, about->address);
     if (spec->host && asprintf(&check->host_header, "Host: %s", spec->host) < 0) {
         check->host_header = NULL;
         return false;
     }
-    return check->url != NULL;
+    return make_url(check, spec, about->address);
 }
 
 static bool is_target(const libsd_check *spec)

@@ -57,7 +57,7 @@ struct check {
     int type;      /* enum libsd_check_type */
     char *service; /* for the callback */
     char *instance;
-    char *url;
+    char *path; /* behind the registration's address; NULL: that is not checked */
     char *host_header;
     char **command;
     libsd_check_callback *callback;
@@ -78,6 +78,7 @@ struct check {
     unsigned row; /* so many the same */
     bool passing; /* the verdict */
     struct transfer transfer;
+    char *url;
     pid_t pid;
     struct timer look; /* whether the command has ended */
     unsigned looks;
@@ -92,6 +93,9 @@ struct check {
     bool closed;
     int result;
     pthread_cond_t wanted;
+
+    /* The way of an address: url from the next run on, or NULL. */
+    _Atomic(char *) next_url;
 
     /* The way of the verdict. */
     atomic_bool healthy;
@@ -119,6 +123,9 @@ void check_drop(struct check *check);
 /* On the I/O thread. */
 void check_start(struct check *check, struct registration *registration);
 void check_stop(struct check *check);
+/* The registration has another address; what has none of its own checks that
+ * from its next run on. */
+void check_move(struct check *check, const libsd_instance *instance);
 
 /* For the kinds of checks, on the loop's thread: the run has ended. */
 void check_result(struct check *check, bool good, const char *why);

@@ -360,10 +360,11 @@ typedef int libsd_check_callback(libsd *sd, const char *service, const char *ins
 typedef struct libsd_check {
     size_t size;
     int type;                   /* enum libsd_check_type */
-    const char *target;         /* TCP: host:port [the registration's address, as it was
-                         * registered]; HTTP: a URL, or a path at the
-                         * registration's address ["/"]; redirects are not
-                         * followed */
+    const char *target;         /* TCP: host:port [the registration's address]; HTTP: a
+                         * URL, or a path at the registration's address
+                         * ["/"]; redirects are not followed.  The address
+                         * is the one that libsd_update() wrote last, from
+                         * the next run on */
     const char *host;           /* HTTP: the Host header [that of the URL] */
     const char *const *command; /* COMMAND: words, NULL at the end, the first looked
                                  * for in $PATH.  It runs in a process group of its

@@ -251,6 +251,8 @@ void registration_refused(struct registration *registration, int step,
         value_free(registration->value);
         registration->value = registration->previous;
         registration->previous = NULL;
+        if (registration->check)
+            check_move(registration->check, &registration->value->instance);
         claim_queue(registration, STEP_CLAIM);
         return;
     }
@@ -285,6 +287,8 @@ void registration_change(struct registration *registration, struct value *value)
     else
         registration->previous = registration->value;
     registration->value = value;
+    if (registration->check)
+        check_move(registration->check, &value->instance);
     if (registration->withheld && registration->hidden)
         registration_answer(registration, &success);
     else

@@ -143,6 +143,22 @@ void enlist(const char *address, int ttl_s)
     cr_assert(rc == 0, "%s", libsd_strerror(rc));
 }
 
+libsd_check quick(int type)
+{
+    return (libsd_check){
+        .size = sizeof(libsd_check), .type = type, .interval_ms = 50, .timeout_ms = 1000, .fall = 2
+    };
+}
+
+int enlist_checked(const char *address, const libsd_check *check)
+{
+    libsd_register_options options = {
+        .size = sizeof options, .callback = take_note, .callback_arg = &story, .check = check
+    };
+
+    return libsd_register(sd, "user", "i1", address, 2, &options);
+}
+
 int64_t lease_of(const char *key)
 {
     libsd_kvs *kvs = NULL;

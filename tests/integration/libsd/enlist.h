@@ -40,6 +40,10 @@ bool told_last(struct story *notes, const char *text);
 /* Registers KEY in sd, telling story. */
 void enlist(const char *address, int ttl_s);
 
+/* A check that runs often; the same with one, its result and all. */
+libsd_check quick(int type);
+int enlist_checked(const char *address, const libsd_check *check);
+
 /* As judge sees it; 0 if the key is absent. */
 int64_t lease_of(const char *key);
 /* Instances of the service "many". */

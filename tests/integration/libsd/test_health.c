@@ -2,7 +2,6 @@
  *
  * Health checks that put keys in and take them out.
  */
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <signal.h>
@@ -15,194 +14,9 @@
 #include <unistd.h>
 
 #include "enlist.h"
+#include "listener.h"
 
 TestSuite(health, .init = enlist_setup, .fini = enlist_teardown, .timeout = 60);
-
-static libsd_check quick(int type)
-{
-    return (libsd_check){
-        .size = sizeof(libsd_check), .type = type, .interval_ms = 50, .timeout_ms = 1000, .fall = 2
-    };
-}
-
-static int enlist_checked(const char *address, const libsd_check *check)
-{
-    libsd_register_options options = {
-        .size = sizeof options, .callback = take_note, .callback_arg = &story, .check = check
-    };
-
-    return libsd_register(sd, "user", "i1", address, 2, &options);
-}
-
-/* ---- a server ----------------------------------------------------------- */
-
-static struct server {
-    int fd;
-    char address[30];
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    const char *answer;
-    char request[1000]; /* the last one */
-} server = { .mutex = PTHREAD_MUTEX_INITIALIZER };
-
-static void server_open(int port)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-    socklen_t size = sizeof address;
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    server.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(server.fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-    cr_assert(bind(server.fd, (struct sockaddr *)&address, size) == 0 &&
-              listen(server.fd, 64) == 0 &&
-              getsockname(server.fd, (struct sockaddr *)&address, &size) == 0);
-    snprintf(server.address, sizeof server.address, "127.0.0.1:%d", ntohs(address.sin_port));
-}
-
-static int server_close(void)
-{
-    int port = atoi(strchr(server.address, ':') + 1);
-
-    close(server.fd);
-    return port;
-}
-
-static void *serve(void *arg)
-{
-    int client;
-
-    (void)arg;
-    while ((client = accept(server.fd, NULL, NULL)) >= 0) {
-        char request[1000];
-        const char *answer;
-        ssize_t size = recv(client, request, sizeof request - 1, 0);
-
-        request[size > 0 ? size : 0] = '\0';
-        pthread_mutex_lock(&server.mutex);
-        answer = server.answer;
-        strcpy(server.request, request);
-        pthread_mutex_unlock(&server.mutex);
-        if (size > 0 && *answer == '\0')
-            recv(client, request, 1, 0); /* hangs until the other side ends */
-        else if (size > 0)
-            send(client, answer, strlen(answer), MSG_NOSIGNAL);
-        close(client);
-    }
-    return NULL;
-}
-
-static void answer_with(const char *answer)
-{
-    pthread_mutex_lock(&server.mutex);
-    server.answer = answer;
-    pthread_mutex_unlock(&server.mutex);
-}
-
-static bool was_asked(const char *text)
-{
-    bool found;
-
-    pthread_mutex_lock(&server.mutex);
-    found = strstr(server.request, text) != NULL;
-    pthread_mutex_unlock(&server.mutex);
-    return found;
-}
-
-/* ---- over the network --------------------------------------------------- */
-
-Test(health, key_comes_and_goes_with_the_port)
-{
-    libsd_check check = quick(LIBSD_CHECK_TCP);
-    int port;
-
-    server_open(0);
-    port = server_close();
-    cr_assert_eq(enlist_checked(server.address, &check), 0);
-    UNTIL(told(&story, "U"), 2);
-    cr_assert(absent(judge, KEY), "not before it has passed");
-    server_open(port);
-    UNTIL(has(judge, KEY, server.address), 5);
-    server_close();
-    UNTIL(absent(judge, KEY), 5);
-    server_open(port);
-    UNTIL(has(judge, KEY, server.address), 5);
-    UNTIL(told(&story, "URUR"), 2);
-    server_close();
-}
-
-static int open_descriptors(void)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    int count = 0;
-
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
-Test(health, connections_of_checks_are_closed)
-{
-    libsd_check check = quick(LIBSD_CHECK_TCP);
-    int before;
-    double begin;
-
-    check.interval_ms = 5;
-    server_open(0);
-    cr_assert_eq(enlist_checked(server.address, &check), 0);
-    UNTIL(told(&story, "UR"), 5);
-    before = open_descriptors();
-    for (begin = seconds(); seconds() - begin < 0.5; nap()) /* their queue is never emptied */
-        cr_assert_leq(open_descriptors(), before + 3);
-    server_close();
-}
-
-Test(health, http_status_decides)
-{
-    libsd_check check = quick(LIBSD_CHECK_HTTP);
-
-    check.target = "/health?x=1";
-    check.host = "user.example";
-    server_open(0);
-    answer_with("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-    cr_assert_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
-    cr_assert_eq(enlist_checked(server.address, &check), 0);
-    for (double begin = seconds(); seconds() - begin < 0.5; nap())
-        cr_assert(absent(judge, KEY));
-    answer_with("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    UNTIL(has(judge, KEY, server.address), 5);
-    cr_assert(was_asked("GET /health?x=1 HTTP/1.1\r\n"));
-    cr_assert(was_asked("\r\nHost: user.example\r\n"));
-    answer_with("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
-    UNTIL(absent(judge, KEY), 5);
-    answer_with("HTTP/1.1 302 There\r\nLocation: http://127.0.0.1:1/\r\n\r\n");
-    UNTIL(has(judge, KEY, server.address), 5);
-    answer_with("nonsense\r\n\r\n");
-    UNTIL(absent(judge, KEY), 5);
-    answer_with("HTTP/1.1 204 Fine\r\n\r\n");
-    UNTIL(has(judge, KEY, server.address), 5);
-}
-
-Test(health, answer_that_does_not_come_is_bad_and_costs_no_beat)
-{
-    libsd_check check = quick(LIBSD_CHECK_HTTP);
-    double begin;
-    char detail[300];
-
-    check.timeout_ms = 300;
-    server_open(0);
-    answer_with("HTTP/1.1 200 OK\r\n\r\n");
-    cr_assert_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
-    cr_assert_eq(libsd_register(sd, "user", "i2", OTHER, 2, NULL), 0);
-    cr_assert_eq(enlist_checked(server.address, &check), 0);
-    UNTIL(has(judge, KEY, server.address), 5);
-    answer_with("");
-    UNTIL(absent(judge, KEY), 5);
-    for (begin = seconds(); seconds() - begin < 4; nap())
-        cr_assert(has(judge, "/service/user/i2", OTHER), "its lease is kept");
-    libsd_error_detail(sd, detail, sizeof detail);
-    cr_assert(strstr(detail, "check of user/i1 failed: ") != NULL, "%s", detail);
-}
 
 /* ---- commands ----------------------------------------------------------- */
 
@@ -413,6 +227,7 @@ Test(health, callback_that_hangs_is_bad_and_delays_nobody)
 {
     libsd_check check = by_callback();
     libsd_check tcp = quick(LIBSD_CHECK_TCP);
+    struct listener port;
     libsd_register_options options = { .size = sizeof options, .check = &tcp };
     double begin;
     int at;
@@ -424,15 +239,15 @@ Test(health, callback_that_hangs_is_bad_and_delays_nobody)
     atomic_store(&verdict, 2);
     UNTIL(told(&story, "URU"), 5);
     at = atomic_load(&runs);
-    server_open(0);
-    cr_assert_eq(libsd_register(sd, "user", "i2", server.address, 2, &options), 0);
-    UNTIL(has(judge, "/service/user/i2", server.address), 5);
+    listener_open(&port);
+    cr_assert_eq(libsd_register(sd, "user", "i2", port.address, 2, &options), 0);
+    UNTIL(has(judge, "/service/user/i2", port.address), 5);
     for (begin = seconds(); seconds() - begin < 3; nap())
-        cr_assert(has(judge, "/service/user/i2", server.address), "after %g s", seconds() - begin);
+        cr_assert(has(judge, "/service/user/i2", port.address), "after %g s", seconds() - begin);
     cr_assert_eq(atomic_load(&runs), at, "one at a time");
     atomic_store(&verdict, 0);
     UNTIL(told(&story, "URUR"), 5);
-    server_close();
+    listener_close(&port);
 }
 
 static void *release_later(void *arg)
