@@ -255,6 +255,7 @@ static void one_done(struct group *group, struct registration *registration, int
 static void all_done(struct group *group, size_t count, const struct answer *answer)
 {
     group->work_failures = 0;
+    group->failure.code = 0;
     group->batch_most = group->batch_most < BATCH_MAX / 2 ? 2 * group->batch_most : BATCH_MAX;
     for (size_t i = 0; i < count; i++) {
         if (group->batch[i]->group)

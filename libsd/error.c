@@ -97,6 +97,13 @@ int handle_fail(libsd *sd, const struct failure *failure)
     return failure->code;
 }
 
+void handle_told(libsd *sd, int error, const char *detail)
+{
+    if (detail)
+        failure_set(&last.failure, error, "%s", detail);
+    last.serial = detail ? sd->serial : 0;
+}
+
 int thread_fail(const struct failure *failure)
 {
     last.serial = 0;

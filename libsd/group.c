@@ -20,6 +20,7 @@
 #define STABLE_NS     (2 * S) /* a lease lost sooner counts as a failure */
 #define REVOKE_TRY_MS 800
 #define TIDY_NS       (1 * MS)
+#define NOTICE_NS     (500 * MS)
 
 static void grant(struct timer *timer);
 static void beat(struct timer *timer);
@@ -77,6 +78,7 @@ static void renewed(struct group *group, int64_t ttl_s)
 {
     group->granted_ttl_s = ttl_s;
     group->renewed_ns = group->call.sent_ns;
+    group->failure.code = 0;
     group->backoff = (struct backoff){ 0 };
     timer_start(&group->sd->loop, &group->deadline, group->renewed_ns + ttl_s * S - now_ns());
     next(group, beat, group->renewed_ns + ttl_s * S / 3 - now_ns());
@@ -255,6 +257,7 @@ static void quiet(struct group *group)
     timer_stop(&group->timer);
     timer_stop(&group->deadline);
     timer_stop(&group->linger);
+    timer_stop(&group->notice);
     claim_stop(group);
 }
 
@@ -295,6 +298,35 @@ static void end_empty(struct timer *timer)
 
 /* ---- members ------------------------------------------------------------ */
 
+/* What has kept the lease, or the keys, from being there. */
+static const struct failure *trouble(const struct group *group)
+{
+    if (group->call.active && group->call.failure.code < 0)
+        return &group->call.failure;
+    if (group->txn.active && group->txn.failure.code < 0)
+        return &group->txn.failure;
+    return group->failure.code < 0 ? &group->failure : NULL;
+}
+
+static void notice(struct timer *timer)
+{
+    struct group *group = container_of(timer, struct group, notice);
+    const struct failure *failure = trouble(group);
+    struct registration *registration;
+    bool any = false;
+
+    TAILQ_FOREACH(registration, &group->registrations, link)
+    {
+        if (!registration_is_waiting(registration))
+            continue;
+        any = true;
+        if (failure)
+            registration_wait(registration, failure);
+    }
+    if (any)
+        timer_start(&group->sd->loop, timer, NOTICE_NS);
+}
+
 struct group *group_get(struct libsd *sd, int ttl_s)
 {
     struct group *group;
@@ -312,6 +344,7 @@ struct group *group_get(struct libsd *sd, int ttl_s)
     group->batch_most = BATCH_MAX;
     group->deadline.fire = deadline_passed;
     group->linger.fire = end_empty;
+    group->notice.fire = notice;
     TAILQ_INIT(&group->registrations);
     TAILQ_INIT(&group->work);
     LIST_INSERT_HEAD(&sd->groups, group, link);
@@ -324,6 +357,8 @@ void group_join(struct group *group, struct registration *registration)
     timer_stop(&group->linger);
     registration->group = group;
     TAILQ_INSERT_TAIL(&group->registrations, registration, link);
+    if (registration->async && !group->notice.due_ns)
+        timer_start(&group->sd->loop, &group->notice, NOTICE_NS);
 }
 
 void group_leave(struct registration *registration)

@@ -43,9 +43,10 @@ struct group {
     struct timer timer;    /* the next of these */
     struct timer deadline; /* renewed_ns + granted TTL */
     struct timer linger;   /* empty: ended when this fires */
+    struct timer notice;   /* members that wait are told why */
     bool ending;           /* takes no more members */
     struct backoff backoff;
-    struct failure failure; /* the last one */
+    struct failure failure; /* the last one; code 0: none since things went well */
 
     /* claim.c: one transaction at a time. */
     struct registrations work; /* to be done */

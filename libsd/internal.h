@@ -97,7 +97,10 @@ void handle_log(libsd *sd, int level, const char *format, ...)
 
 /* Remembers what a failed call on this thread, or the background, met. */
 int handle_fail(libsd *sd, const struct failure *failure);
-/* The same for calls without a handle. */
+/* What a callback is about to be told, on its thread; detail NULL: what the
+ * background met last. */
+void handle_told(struct libsd *sd, int error, const char *detail);
+/* The same as handle_fail() for calls without a handle. */
 int thread_fail(const struct failure *failure);
 void handle_background(libsd *sd, const struct failure *failure);
 

@@ -323,11 +323,15 @@ enum libsd_registration_state {
     LIBSD_CONFLICTED = 3, /* a live owner holds the key; waiting for its end */
     LIBSD_PAUSED = 4,     /* the key is taken out until libsd_resume() */
     LIBSD_UNHEALTHY = 5,  /* the key is taken out until the check passes */
-    LIBSD_FAILED = 6      /* libsd_register_async() only: refused, and the end */
+    LIBSD_FAILED = 6,     /* libsd_register_async() only: refused, and the end */
+    LIBSD_WAITING = 7     /* libsd_register_async() only: not in etcd yet; being
+                           * tried on, the error says why, see below */
 };
 
-/* Told on every change of state.  error: 0, or why.  service and instance are
- * valid during the call.  May call any libsd function that does not block. */
+/* Told on every change of state, and of the reason of LIBSD_WAITING.  error: 0,
+ * or why; libsd_error_detail() says more about it during the call.  service and
+ * instance are valid during the call.  May call any libsd function that does not
+ * block. */
 typedef void libsd_registration_callback(libsd *sd, const char *service, const char *instance,
                                          int state, int error, void *arg);
 
@@ -434,7 +438,10 @@ LIBSD_API int libsd_register(libsd *sd, const char *service, const char *instanc
 /* The same without waiting: returns as soon as the arguments are checked, and
  * may be called from callbacks.  options->callback is told of the outcome:
  * LIBSD_REGISTERED, LIBSD_CONFLICTED, or LIBSD_FAILED where libsd_register()
- * returns an error with which nothing is registered.
+ * returns an error with which nothing is registered.  As long as there is none
+ * because etcd can't be reached, has no leader, no space ..., it is told
+ * LIBSD_WAITING, half a second after the call and whenever the error becomes
+ * another one: of each instance by itself.
  * Returns 0, LIBSD_EINVAL, LIBSD_ENOMEM, LIBSD_ECLOSED or LIBSD_EFORKED. */
 LIBSD_API int libsd_register_async(libsd *sd, const char *service, const char *instance,
                                    const char *address, int ttl_s,

@@ -116,6 +116,7 @@ static int make(struct pending *pending, const libsd_registration *one, int ttl_
 
     if (!registration)
         return failure_set(failure, LIBSD_ENOMEM, "out of memory");
+    registration->async = pending->detached;
     TAILQ_INSERT_TAIL(&pending->added, registration, link);
     if (!options->check)
         return 0;

@@ -16,7 +16,8 @@
 
 /* ---- telling ------------------------------------------------------------ */
 
-void registration_tell(struct registration *registration)
+/* detail: NULL for what the background met last. */
+static void tell(struct registration *registration, const char *detail)
 {
     struct item *item;
 
@@ -24,14 +25,20 @@ void registration_tell(struct registration *registration)
         return;
     item = item_new(&registration->owner);
     registration->untold =
-        !item || !item_note(item, registration->state, 0, registration->error, NULL);
+        !item || !item_note(item, registration->state, 0, registration->error, detail);
     if (registration->untold)
         item_free(item);
     else
         queue_add(registration->sd, item);
 }
 
-static void set_state(struct registration *registration, int state, int error)
+void registration_tell(struct registration *registration)
+{
+    tell(registration, NULL);
+}
+
+static void set_state_because(struct registration *registration, int state, int error,
+                              const char *detail)
 {
     static const char *const words[] = {
         [LIBSD_REGISTERED] = "registered",
@@ -40,9 +47,10 @@ static void set_state(struct registration *registration, int state, int error)
         [LIBSD_PAUSED] = "paused",
         [LIBSD_UNHEALTHY] = "unhealthy, taken out",
         [LIBSD_FAILED] = "not registered",
+        [LIBSD_WAITING] = "not registered yet",
     };
 
-    if (registration->state == state)
+    if (registration->state == state && (state != LIBSD_WAITING || registration->error == error))
         return;
     registration->state = state;
     registration->error = error;
@@ -52,7 +60,23 @@ static void set_state(struct registration *registration, int state, int error)
                                                                   : LIBSD_LOG_WARNING,
                "%s: %s%s%s", registration->key, words[state], error ? ": " : "",
                error ? libsd_strerror(error) : "");
-    registration_tell(registration);
+    tell(registration, detail);
+}
+
+static void set_state(struct registration *registration, int state, int error)
+{
+    set_state_because(registration, state, error, NULL);
+}
+
+bool registration_is_waiting(const struct registration *registration)
+{
+    return registration->async && registration->step != STEP_DROP &&
+           (registration->state == 0 || registration->state == LIBSD_WAITING);
+}
+
+void registration_wait(struct registration *registration, const struct failure *failure)
+{
+    set_state_because(registration, LIBSD_WAITING, failure->code, failure->text);
 }
 
 void registration_answer(struct registration *registration, const struct failure *failure)
@@ -112,7 +136,7 @@ static void give_up(struct registration *registration, const struct failure *fai
         registration_retire(registration);
         return;
     }
-    set_state(registration, LIBSD_FAILED, failure->code);
+    set_state_because(registration, LIBSD_FAILED, failure->code, failure->text);
     take_out(registration);
 }
 
@@ -204,7 +228,7 @@ static void conflict(struct registration *registration, const libsd_kv *kv)
     }
     if (registration->pending)
         registration->pending->conflict = failure;
-    set_state(registration, LIBSD_CONFLICTED, LIBSD_ECONFLICT);
+    set_state_because(registration, LIBSD_CONFLICTED, LIBSD_ECONFLICT, failure.text);
 }
 
 void registration_found(struct registration *registration, int step, const libsd_kv *kv,

@@ -74,6 +74,7 @@ struct registration {
     int state; /* enum libsd_registration_state, 0 at first */
     int error; /* why it is in that state */
     bool untold;
+    bool async; /* nobody waits for the first outcome */
     int step;
     bool fresh;           /* a refusal ends it: nobody was told yet that it stands */
     unsigned withheld;    /* enum withheld, several at once */
@@ -105,6 +106,11 @@ void registration_refused(struct registration *registration, int step,
 void registration_dropped(struct registration *registration);
 /* store_revision 0: etcd was not asked. */
 void registration_hidden(struct registration *registration, int64_t store_revision);
+
+/* It has been tried in vain so far, and nobody was told. */
+bool registration_is_waiting(const struct registration *registration);
+/* Tells why. */
+void registration_wait(struct registration *registration, const struct failure *failure);
 
 /* Tells of a state that there was no memory to tell of. */
 void registration_tell(struct registration *registration);

@@ -52,6 +52,7 @@ static void registration_deliver(struct owner *owner, const struct record *recor
 {
     struct registration *registration = container_of(owner, struct registration, owner);
 
+    handle_told(registration->sd, record->error, record->kv.value.data);
     registration->callback(registration->sd, registration->service, registration->instance,
                            record->type, record->error, registration->callback_arg);
 }

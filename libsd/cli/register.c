@@ -159,6 +159,8 @@ static void on_state(libsd *sd, const char *service, const char *instance, int s
     struct keeper *keeper = arg;
 
     (void)sd;
+    if (state == LIBSD_WAITING)
+        return; /* on_time() tells, when it has lasted */
     if (state != keeper->told && keeper->phase == RUNNING)
         tell(keeper, service, instance, state, error);
     keeper->told = state;
@@ -230,7 +232,6 @@ static void on_signal(struct keeper *keeper, int number)
     }
 }
 
-/* libsd tells of outcomes only. */
 static void tell_waiting(const struct keeper *keeper)
 {
     char detail[512];

@@ -106,7 +106,7 @@ void take_note(libsd *handle, const char *service, const char *instance, int sta
     pthread_mutex_lock(&notes->mutex);
     size = strlen(notes->text);
     if (size + 1 < sizeof notes->text)
-        notes->text[size] = "?RLCPUF"[state];
+        notes->text[size] = "?RLCPUFW"[state];
     notes->error = error;
     pthread_mutex_unlock(&notes->mutex);
 }

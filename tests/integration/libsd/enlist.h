@@ -24,7 +24,7 @@ void enlist_teardown(void);
 void enlist_other(int ttl_s);
 void kill_other(void);
 
-/* States as letters: R, L, C, P, U, F. */
+/* States as letters: R, L, C, P, U, F, W. */
 struct story {
     pthread_mutex_t mutex;
     char text[200];

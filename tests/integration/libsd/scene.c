@@ -44,7 +44,7 @@ static void take_state(libsd *sd, const char *service, const char *instance, int
     pthread_mutex_lock(&scene->mutex);
     size = strlen(scene->story);
     if (size + 1 < sizeof scene->story)
-        scene->story[size] = "?RLCPUF"[state];
+        scene->story[size] = "?RLCPUFW"[state];
     scene->error = error;
     pthread_mutex_unlock(&scene->mutex);
 }

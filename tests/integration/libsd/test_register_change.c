@@ -270,12 +270,66 @@ Test(change, async_that_is_refused_ends)
     cr_assert(has(judge, KEY, OTHER));
 }
 
-Test(change, async_is_completed_when_etcd_comes_up_later)
+/* States and details that instances were told, as "i1W i2W ". */
+static struct {
+    pthread_mutex_t mutex;
+    char text[200];
+    char details[300]; /* of the last one that waited */
+    int error;
+} reasons = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static void take_reason(libsd *handle, const char *service, const char *instance, int state,
+                        int error, void *arg)
 {
-    libsd_register_options options = noted(LIBSD_TAKEOVER_WAIT);
+    size_t size;
+
+    (void)service;
+    (void)arg;
+    pthread_mutex_lock(&reasons.mutex);
+    size = strlen(reasons.text);
+    snprintf(reasons.text + size, sizeof reasons.text - size, "%s%c ", instance, "?RLCPUFW"[state]);
+    if (state == LIBSD_WAITING) {
+        reasons.error = error;
+        libsd_error_detail(handle, reasons.details, sizeof reasons.details);
+    }
+    pthread_mutex_unlock(&reasons.mutex);
+}
+
+static bool reasons_are(const char *text)
+{
+    bool same;
+
+    pthread_mutex_lock(&reasons.mutex);
+    same = strcmp(reasons.text, text) == 0;
+    pthread_mutex_unlock(&reasons.mutex);
+    return same;
+}
+
+/* Each of them is told why, once, and then of the end of it. */
+Test(change, async_tells_why_it_waits_and_is_completed_later)
+{
+    libsd_register_options options = { .size = sizeof options, .callback = take_reason };
 
     etcd_kill(&etcd);
     cr_assert_eq(libsd_register_async(sd, "user", "i1", ADDRESS, 10, &options), 0);
+    cr_assert_eq(libsd_register_async(sd, "user", "i2", OTHER, 10, &options), 0);
+    UNTIL(reasons_are("i1W i2W "), 5);
+    cr_assert_eq(reasons.error, LIBSD_EUNAVAILABLE);
+    cr_assert(libsd_error_is_retriable(reasons.error));
+    cr_assert(strstr(reasons.details, etcd.url), "%s", reasons.details);
     etcd_restart(&etcd);
-    UNTIL(told(&story, "R"), 5);
+    UNTIL(reasons_are("i1W i2W i1R i2R "), 10);
+}
+
+/* A hang is another reason than a refused connection. */
+Test(change, async_tells_of_an_etcd_that_hangs)
+{
+    libsd_register_options options = { .size = sizeof options, .callback = take_reason };
+
+    etcd_freeze(&etcd);
+    cr_assert_eq(libsd_register_async(sd, "user", "i1", ADDRESS, 10, &options), 0);
+    UNTIL(reasons_are("i1W "), 15);
+    cr_assert_eq(reasons.error, LIBSD_ETIMEDOUT);
+    etcd_thaw(&etcd);
+    UNTIL(reasons_are("i1W i1R "), 15);
 }
