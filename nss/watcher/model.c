@@ -98,8 +98,9 @@ static struct model_service *service_get(struct model *model, const char *name, 
 static void service_free(struct model_service *service)
 {
     for (uint32_t i = 0; i < service->count; i++)
-        free(service->instances[i]);
-    free(service->instances);
+        free(model_instances(service)[i]);
+    if (service->capacity > 0)
+        free(service->list);
     free(service);
 }
 
@@ -151,11 +152,11 @@ static uint32_t instance_index(const struct model_service *service, const char *
     uint32_t low = 0, high = service->count;
 
     *is_there = false;
-    if (high == 0 || key_compare(service->instances[high - 1], key, length) < 0)
+    if (high == 0 || key_compare(model_instances(service)[high - 1], key, length) < 0)
         return high;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int order = key_compare(service->instances[middle], key, length);
+        int order = key_compare(model_instances(service)[middle], key, length);
 
         if (order == 0) {
             *is_there = true;
@@ -171,19 +172,20 @@ static uint32_t instance_index(const struct model_service *service, const char *
 
 static int instances_reserve(struct model_service *service)
 {
+    bool is_one = service->capacity == 0;
     struct model_instance **grown;
-    uint32_t capacity;
+    uint32_t capacity = is_one ? FIRST_INSTANCES : service->capacity + service->capacity / 2 + 2;
 
-    if (service->count < service->capacity)
+    if (service->count < (is_one ? 1 : service->capacity))
         return 0;
-    capacity =
-        service->capacity == 0 ? FIRST_INSTANCES : service->capacity + service->capacity / 2 + 2;
     if (capacity <= service->capacity)
         return -ENOMEM;
-    grown = memory_resize(service->instances, capacity, sizeof(struct model_instance *));
+    grown = memory_resize(is_one ? NULL : service->list, capacity, sizeof(struct model_instance *));
     if (grown == NULL)
         return -ENOMEM;
-    service->instances = grown;
+    if (is_one)
+        grown[0] = service->only;
+    service->list = grown;
     service->capacity = capacity;
     return 0;
 }
@@ -195,10 +197,10 @@ static void instances_shrink(struct model_service *service)
 
     if (capacity < 2 * FIRST_INSTANCES || service->count > service->capacity / 4)
         return;
-    shrunk = memory_resize(service->instances, capacity, sizeof(struct model_instance *));
+    shrunk = memory_resize(service->list, capacity, sizeof(struct model_instance *));
     if (shrunk == NULL)
         return;
-    service->instances = shrunk;
+    service->list = shrunk;
     service->capacity = capacity;
 }
 
@@ -237,9 +239,9 @@ static struct model_instance *instance_insert(struct model *model, struct model_
     instance = instance_new(key, key_length, is_exact);
     if (instance == NULL)
         return NULL;
-    memmove(service->instances + index + 1, service->instances + index,
+    memmove(model_instances(service) + index + 1, model_instances(service) + index,
             (service->count - index) * sizeof(struct model_instance *));
-    service->instances[index] = instance;
+    model_instances(service)[index] = instance;
     service->count++;
     service->inexact += !is_exact;
     model->instance_count++;
@@ -278,7 +280,7 @@ int model_put(struct model *model, const char *name, uint8_t name_length, const 
     if (service == model->nameless)
         value = &unreadable;
     index = instance_index(service, key, key_length, &is_there);
-    instance = is_there ? service->instances[index]
+    instance = is_there ? model_instances(service)[index]
                         : instance_insert(model, service, index, key, key_length, is_exact);
     if (instance == NULL) {
         model_release(model, service);
@@ -304,9 +306,9 @@ bool model_keep(struct model *model, const char *name, uint8_t name_length, cons
     bool is_there = false;
     uint32_t index = service == NULL ? 0 : instance_index(service, key, key_length, &is_there);
 
-    if (!is_there || service->instances[index]->family == 0)
+    if (!is_there || model_instances(service)[index]->family == 0)
         return false;
-    service->instances[index]->is_seen = true;
+    model_instances(service)[index]->is_seen = true;
     return true;
 }
 
@@ -322,9 +324,9 @@ int model_delete(struct model *model, const char *name, uint8_t name_length, con
     index = instance_index(service, key, key_length, &is_there);
     if (!is_there)
         return 0;
-    instance_forget(model, service, service->instances[index]);
+    instance_forget(model, service, model_instances(service)[index]);
     service->count--;
-    memmove(service->instances + index, service->instances + index + 1,
+    memmove(model_instances(service) + index, model_instances(service) + index + 1,
             (service->count - index) * sizeof(struct model_instance *));
     instances_shrink(service);
     touch(model, service);
@@ -336,7 +338,7 @@ int model_delete(struct model *model, const char *name, uint8_t name_length, con
 static void service_mark(struct model_service *service)
 {
     for (uint32_t i = 0; i < service->count; i++)
-        service->instances[i]->is_seen = false;
+        model_instances(service)[i]->is_seen = false;
 }
 
 static uint64_t service_unseen(const struct model_service *service)
@@ -344,7 +346,7 @@ static uint64_t service_unseen(const struct model_service *service)
     uint64_t unseen = 0;
 
     for (uint32_t i = 0; i < service->count; i++)
-        unseen += !service->instances[i]->is_seen;
+        unseen += !model_instances(service)[i]->is_seen;
     return unseen;
 }
 
@@ -353,10 +355,10 @@ static uint64_t service_sweep(struct model *model, struct model_service *service
     uint32_t kept = 0, swept;
 
     for (uint32_t i = 0; i < service->count; i++) {
-        struct model_instance *instance = service->instances[i];
+        struct model_instance *instance = model_instances(service)[i];
 
         if (instance->is_seen)
-            service->instances[kept++] = instance;
+            model_instances(service)[kept++] = instance;
         else
             instance_forget(model, service, instance);
     }

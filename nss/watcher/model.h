@@ -59,9 +59,12 @@ enum model_queue {
 
 struct model_service {
     struct model_service *next; /* in its queue */
-    struct model_instance **instances;
+    union {
+        struct model_instance *only;  /* capacity 0: there is one at most */
+        struct model_instance **list; /* in key order */
+    };
     uint32_t count;
-    uint32_t capacity;
+    uint32_t capacity; /* of the list */
     uint32_t readable;
     uint32_t inexact; /* instances that are not is_exact */
     uint32_t hash;
@@ -70,6 +73,13 @@ struct model_service {
     uint8_t name_length;
     char name[]; /* terminated */
 };
+
+/* The instances, in key order; most services have one, which needs no list. */
+static inline struct model_instance **model_instances(const struct model_service *service)
+{
+    return service->capacity == 0 ? (struct model_instance **)(uintptr_t)&service->only
+                                  : service->list;
+}
 
 struct model_list {
     struct model_service *head, *tail;

@@ -77,7 +77,7 @@ static void rows_fill(struct publish *publish, const struct model_service *servi
     uint32_t row = 0, label = 0;
 
     for (uint32_t i = 0; i < service->count; i++) {
-        const struct model_instance *instance = service->instances[i];
+        const struct model_instance *instance = model_instances(service)[i];
 
         if (instance->family == 0)
             continue;
@@ -144,8 +144,8 @@ static int labels_settle(struct publish *publish, const struct model_service *se
     if (claims == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < service->count; i++)
-        if (service->instances[i]->family != 0) {
-            claims[row] = (struct claim){ &publish->rows[row], service->instances[i] };
+        if (model_instances(service)[i]->family != 0) {
+            claims[row] = (struct claim){ &publish->rows[row], model_instances(service)[i] };
             row++;
         }
     qsort(claims, row, sizeof *claims, claim_compare);

@@ -87,8 +87,8 @@ static void zone_put(struct sink *sink, const struct saved_zone *zone)
         const struct model_service *service = zone->model->slots[slot];
 
         for (uint32_t i = 0; service != NULL && i < service->count; i++)
-            if (service->instances[i]->family != 0)
-                instance_put(sink, service->instances[i]);
+            if (model_instances(service)[i]->family != 0)
+                instance_put(sink, model_instances(service)[i]);
     }
 }
 

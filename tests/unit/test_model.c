@@ -173,7 +173,8 @@ Test(model, instances_are_in_key_order)
     service = find("a.etcd");
     cr_assert_eq(service->count, 7);
     for (uint32_t i = 1; i < service->count; i++) {
-        const struct model_instance *a = service->instances[i - 1], *b = service->instances[i];
+        const struct model_instance *a = model_instances(service)[i - 1],
+                                    *b = model_instances(service)[i];
         uint32_t common = a->key_length < b->key_length ? a->key_length : b->key_length;
         int order = memcmp(a->key, b->key, common);
 

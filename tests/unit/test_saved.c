@@ -170,8 +170,8 @@ Test(saved, what_was_written_is_what_is_read)
     cr_expect_eq(model_find(&follower->model, "user.service.etcd", 17)->count, 2);
     const struct model_service *cart = model_find(&follower->model, "cart.shop.service.etcd", 22);
     cr_assert_not_null(cart);
-    cr_expect_eq(cart->instances[0]->weight, 7);
-    cr_expect_eq(cart->instances[0]->port, 82);
+    cr_expect_eq(model_instances(cart)[0]->weight, 7);
+    cr_expect_eq(model_instances(cart)[0]->port, 82);
     cr_expect_eq(follower->publish.revision, 42);
     cr_expect_eq(follower->publish.cluster, 77);
     cr_expect_not_null(strstr(logged(), "snapshot: 3 instances as of revision 42"));
