@@ -6,19 +6,10 @@ AR = ar
 CFLAGS = -O2 -g
 PKG_CONFIG = pkg-config
 OBJCOPY = objcopy
-INSTALL = install
 SHELL = /bin/bash
 B = build
 
 prefix = /usr/local
-exec_prefix = $(prefix)
-multiarch = $(eval multiarch := $(shell $(CC) -print-multiarch 2>/dev/null))$(multiarch)
-libdir = $(exec_prefix)/lib$(addprefix /,$(multiarch))
-includedir = $(prefix)/include
-bindir = $(exec_prefix)/bin
-sbindir = $(exec_prefix)/sbin
-datarootdir = $(prefix)/share
-mandir = $(datarootdir)/man
 
 # ---- sources --------------------------------------------------------------
 # What lies in a folder belongs to it; only the table has two halves.
@@ -103,7 +94,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: abi all bench chaos check clean demo deps examples force fuzz help install lint packages sanitize uninstall valgrind
+.PHONY: abi all bench chaos check clean demo deps examples force fuzz help lint packages sanitize valgrind
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher $(B)/etcdsd $(MANUALS3)
 
@@ -131,7 +122,7 @@ $(B)/libsd.a: $(call objects,$(LIBSD) $(TABLE_READER),obj) Makefile
 $(B)/libsd.pc: libsd/libsd.pc.in force
 	@mkdir -p $(@D)
 	@new=$$(mktemp $@.XXXXXX) && chmod 644 $$new && sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
-		-e "s|@version@|$$(sed -n 's/#define LIBSD_VERSION "\(.*\)"/\1/p' libsd/libsd.h)|" \
+		-e 's|@version@|$(VERSION)|' \
 		$< >$$new && if cmp -s $$new $@; then rm $$new; else mv $$new $@; fi
 
 # Manual pages of functions are made from the headers; each has links by the
@@ -251,8 +242,8 @@ TESTS = $(call programs,$(UNIT_TESTS),obj) $(call programs,$(UNIT_TESTS),asan) \
 SANITIZED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),asan) $(call programs,$(TSAN_TESTS),tsan)
 
 help: ## this list
-	@echo '  make              build everything into build/'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo '  make                build everything into build/'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile packaging/install.mk | expand -t 22
 	@echo 'Variables: prefix, libdir, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, as GNU make conventions have them.'
 
 deps: packages ## install the Debian packages that building and testing need
@@ -294,32 +285,12 @@ demo: all $(B)/user-service ## see names from etcd resolve, in private namespace
 
 abi: $(B)/libsd.so.1 ## write libsd's interface down in tests/abi, where it was meant to change
 	@tests/abi/dump $< tests/abi $(HEADERS)
+	@packaging/debian-symbols $(VERSION) $<
 
 lint: $(MANUALS3) $(call objects,$(SOURCES) $(EXAMPLES),analyze) ## formatting, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, mandoc
 	@tests/lint
 
-INSTALLED = $(addprefix $(DESTDIR),$(libdir)/libnss_etcdsd.so.2 $(libdir)/libsd.so.1 $(libdir)/libsd.so \
-	$(libdir)/libsd.a $(libdir)/pkgconfig/libsd.pc $(HEADERS:libsd/%=$(includedir)/%) $(sbindir)/etcdsd-watcher \
-	$(bindir)/etcdsd) $(foreach page,$(MANUALS) $(MANUALS3),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
-LDCONFIG = $(if $(DESTDIR),,-ldconfig)
-
-install: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd ## install below $(DESTDIR)$(prefix)
-	$(INSTALL) -d $(sort $(dir $(INSTALLED)))
-	$(INSTALL) -m 644 $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.a $(DESTDIR)$(libdir)
-	ln -sf libsd.so.1 $(DESTDIR)$(libdir)/libsd.so
-	$(INSTALL) -m 644 $(B)/libsd.pc $(DESTDIR)$(libdir)/pkgconfig
-	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(includedir)
-	$(INSTALL) -m 755 $(B)/install/etcdsd-watcher $(DESTDIR)$(sbindir)
-	$(INSTALL) -m 755 $(B)/install/etcdsd $(DESTDIR)$(bindir)
-	for page in $(MANUALS) $(MANUALS3); do $(INSTALL) -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.} || exit; done
-	for page in $(MANUALS3); do for name in $$(sed -n 's/^\.Fo //p' $$page); do \
-		[ -e $(B)/man/$$name.3 ] || ln -sf $${page##*/} $(DESTDIR)$(mandir)/man3/$$name.3; done; done
-	$(LDCONFIG)
-
-uninstall: ## remove what install put there
-	rm -f $(INSTALLED)
-	find $(DESTDIR)$(mandir)/man3 -name 'libsd_*.3' -type l -delete
-	$(LDCONFIG)
+include packaging/install.mk
 
 clean: ## remove build/
 	rm -rf $(B)

@@ -31,7 +31,7 @@ cleanup() {
         kill -KILL "${pid[$name]}" 2>/dev/null
     done
     wait 2>/dev/null
-    if [ -n "${KEEP:-}" ]; then echo "# kept $work"; else rm -rf "$work"; fi
+    if [ -n "${KEEP:-}" ]; then echo "# kept $work"; else rm -rf --one-file-system "$work"; fi
 }
 trap cleanup EXIT
 trap 'exit 130' INT
