@@ -150,7 +150,7 @@ $(B)/bench/bench: $(call objects,$(BENCH),obj) $(B)/obj/table.a
 	@mkdir -p $(@D)
 	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(B)/bench/pipeline: $(call objects,tests/bench/pipeline.c,obj) $(B)/libsd.so.1
+$(B)/bench/pipeline $(B)/bench/fleet: $(B)/bench/%: $(B)/obj/tests/bench/%.o $(B)/libsd.so.1
 	@mkdir -p $(@D)
 	$(CC) $(LINK) -Wl,-rpath,'$$ORIGIN/..' $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CURL_LIBS)
 
@@ -277,7 +277,7 @@ chaos: all $(call programs,$(HELPERS) $(CHAOS_TESTS),obj) ## the long tests: 100
 		TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 1800)) tests/run $(B)/log \
 		$(call programs,$(CHAOS_TESTS),obj) $(CHAOS_SCRIPTS)
 
-bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (10 minutes)
+bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(B)/bench/fleet $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (10 minutes)
 	@tests/bench/run $(B)
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces

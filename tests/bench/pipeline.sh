@@ -18,3 +18,8 @@ stop watcher
 for count in 1 100 10000; do
     "$build/bench/pipeline" register $count || exit 1
 done
+# What one host costs, by many of them.
+for count in 100 1000; do
+    "$build/bench/fleet" watch $count 100 "${pid[etcd]}" || exit 1
+done
+"$build/bench/fleet" beat 1000 20000 "${pid[etcd]}"

@@ -36,6 +36,7 @@ BEGIN {
     title["writer"] = "The table's writer (ratio: to 1,000 services)"
     title["visible"] = "From etcd's answer to a PUT to the new answer in another process"
     title["registrations"] = "Registrations of one process"
+    title["fleet"] = "What many hosts cost one etcd"
     title["scale"] = "The watcher at scale"
 }
 
