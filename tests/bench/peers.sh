@@ -35,11 +35,22 @@ set -e
 mount -t tmpfs -o mode=755 bench "$room"
 mkdir "$room/upper" "$room/work" "$root"
 mount -t overlay bench -o "lowerdir=/,upperdir=$room/upper,workdir=$room/work" "$root"
-for directory in /dev /proc /sys "$top" "$build"; do
+for directory in "$top" "$build"; do
     mkdir -p "$root$directory"
-    mount --rbind "$directory" "$root$directory"
+    mount --bind "$directory" "$root$directory"
 done
+# Devices of its own: what a package's scripts do to them is no matter.
+mount -t proc -o ro proc "$root/proc"
+mount -t sysfs -o ro sys "$root/sys"
 mount -t tmpfs -o mode=755 run "$root/run"
+mount -t tmpfs -o mode=755 dev "$root/dev"
+for node in 'null 1 3' 'zero 1 5' 'full 1 7' 'random 1 8' 'urandom 1 9' 'tty 5 0'; do
+    # shellcheck disable=SC2086 # name and numbers
+    set -- $node
+    mknod -m 666 "$root/dev/$1" c "$2" "$3"
+done
+ln -s /proc/self/fd "$root/dev/fd"
+mkdir -m 1777 "$root/dev/shm"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
 set +e
