@@ -326,6 +326,7 @@ static int finish_conditional(struct plan *plan, struct failure *failure)
     struct reply *part = reply->parts[0];
 
     reply->public.replies = NULL;
+    reply->public.reply_count = 0;
     reply->public.count = part->public.count;
     if (reply->public.succeeded)
         return 0;

@@ -8,24 +8,26 @@
 
 #include "json.h"
 
-struct reply *reply_new(int type)
+static void init(struct reply *reply, int type)
 {
-    struct reply *reply = calloc(1, sizeof *reply);
-
-    if (!reply)
-        return NULL;
-    reply->public.type = type;
+    *reply = (struct reply){ .public.type = type };
     reply->public.detail = reply->detail;
     if (type == LIBSD_OP_RANGE)
         reply->public.kvs = &reply->kvs;
+}
+
+struct reply *reply_new(int type)
+{
+    struct reply *reply = malloc(sizeof *reply);
+
+    if (reply)
+        init(reply, type);
     return reply;
 }
 
-void reply_free(struct reply *reply)
+static void clear(struct reply *reply)
 {
-    if (!reply)
-        return;
-    for (size_t i = 0; i < reply->public.reply_count; i++)
+    for (size_t i = 0; i < reply->part_count; i++)
         reply_free(reply->parts[i]);
     free(reply->parts);
     for (size_t i = 0; i < reply->public.member_count; i++)
@@ -35,6 +37,12 @@ void reply_free(struct reply *reply)
     free(reply->leases);
     free(reply->keys);
     kvs_clear(&reply->kvs);
+}
+
+void reply_free(struct reply *reply)
+{
+    if (reply)
+        clear(reply);
     free(reply);
 }
 
@@ -325,7 +333,7 @@ static void read_part(struct json *json, struct reply *reply, size_t *budget)
  * asked for when all is read, since which branch was taken may come last. */
 static void read_parts(struct json *json, struct reply *reply, size_t *budget)
 {
-    size_t *count = &reply->public.reply_count;
+    size_t *count = &reply->part_count;
 
     json_array(json);
     while (json_element(json)) {
@@ -390,19 +398,20 @@ static bool fits(struct reply *reply, const struct part *part)
     size_t count = said->succeeded ? part->then_count : part->else_count;
 
     reply->kvs.revision = said->revision;
-    if (said->type != part->type || (part->type == LIBSD_OP_TXN && said->reply_count != count))
+    if (said->type != part->type || (part->type == LIBSD_OP_TXN && reply->part_count != count))
         return false;
     if (reply->kvs.records.count)
         said->kvs = &reply->kvs;
     if (!said->succeeded)
         inner += part->then_size;
-    for (size_t i = 0; i < said->reply_count; i++) {
+    for (size_t i = 0; i < reply->part_count; i++) {
         if (!fits(reply->parts[i], inner))
             return false;
         inner += inner->size;
     }
     /* libsd_reply is the first member of what the list points to. */
     said->replies = (const libsd_reply *const *)(const void *)reply->parts;
+    said->reply_count = reply->part_count;
     return true;
 }
 
@@ -427,6 +436,7 @@ int reply_read(struct reply *reply, struct buffer *text, const struct parts *par
 {
     struct json json;
     size_t budget = parts->count - 1;
+    int type = reply->public.type;
 
     json_init(&json, text->data ? text->data : (char[]){ "" }, text->size);
     if (reply->public.type == LIBSD_OP_LEASE_KEEPALIVE)
@@ -441,8 +451,12 @@ int reply_read(struct reply *reply, struct buffer *text, const struct parts *par
         json_fail(&json, "other parts than were asked for");
     if (!json_failed(&json) && kvs_take_text(&reply->kvs, text) < 0)
         json_fail(&json, message_no_memory);
-    publish(reply);
-    if (!json_failed(&json))
+    if (!json_failed(&json)) {
+        publish(reply);
         return 0;
+    }
+    /* The text stays the caller's: nothing may go on pointing there. */
+    clear(reply);
+    init(reply, type);
     return message_unreadable(&json, "not etcd's JSON", failure);
 }

@@ -38,7 +38,8 @@ struct reply {
     int64_t begun_ns; /* 0: a part, or a page */
     libsd_member_status status;
     struct texts errors;
-    struct reply **parts;
+    struct reply **parts; /* public.replies, once it is known which branch they are of */
+    size_t part_count;
     char detail[sizeof((struct failure *)0)->text];
 };
 
@@ -47,7 +48,8 @@ struct reply *reply_new(int type);
 void reply_free(struct reply *reply);
 
 /* Reads an answer to an operation of these parts into a new reply, and takes
- * text over.  Returns 0, LIBSD_EPROTOCOL or LIBSD_ENOMEM, filling failure. */
+ * text over.  Returns 0, LIBSD_EPROTOCOL or LIBSD_ENOMEM, filling failure; the
+ * reply is as new then, and text the caller's still. */
 int reply_read(struct reply *reply, struct buffer *text, const struct parts *parts,
                struct failure *failure);
 
