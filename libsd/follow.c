@@ -20,6 +20,7 @@
 
 #define STABLE_NS (5 * S) /* what ends earlier counts as a failure */
 #define IDLE_MS   5000
+#define LATER_NS  (1 * S)
 
 static void request_page(struct libsd_watch *watch);
 
@@ -76,6 +77,12 @@ static void audit(struct timer *timer)
 {
     struct libsd_watch *watch = container_of(timer, struct libsd_watch, timer);
 
+    /* An etcd that may hang: the stream finds out sooner than a list would, and
+     * tells only those who watch. */
+    if (watch->sd->stream.probes > 0) {
+        timer_start(&watch->sd->loop, timer, LATER_NS);
+        return;
+    }
     stream_unsubscribe(watch->sd, &watch->subscription);
     begin(timer);
 }

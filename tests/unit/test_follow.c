@@ -62,3 +62,36 @@ Test(follow, audit_comes_again_and_again)
     UNTIL(notes_count(&notes, LIBSD_EVENT_LIST_END) >= 5, 20);
     cr_assert_eq(notes_count(&notes, LIBSD_EVENT_DISCONNECTED), 0);
 }
+
+/* ---- with a real etcd --------------------------------------------------- */
+
+#define NOTICED_S 10.0
+
+static struct etcd etcd;
+
+static void setup_etcd(void)
+{
+    etcd_start(&etcd);
+    sd = etcd_open(&etcd, NULL);
+    notes_init(&notes);
+    put(sd, "/f/a", "1");
+}
+
+static void teardown_etcd(void)
+{
+    libsd_close(sd);
+    etcd_end(&etcd);
+}
+
+TestSuite(hang, .init = setup_etcd, .fini = teardown_etcd, .timeout = 60);
+
+/* The stream would find out after 8 s; the audit falls in between. */
+Test(hang, is_noticed_no_later_for_an_audit)
+{
+    sd->audit_ns = 8200 * MS; /* jittered: 4.1 s and more, when the first sign of life is overdue */
+    follow();
+    etcd_freeze(&etcd);
+    UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) == 1, NOTICED_S);
+    etcd_thaw(&etcd);
+    UNTIL(notes_count(&notes, LIBSD_EVENT_LIST_END) == 2, NOTICED_S);
+}

@@ -7,7 +7,9 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "etcd.h"
 
@@ -31,16 +33,21 @@ double cost_of_waiting(double wait_s)
     return (cpu_seconds() - cpu) / (seconds() - begin);
 }
 
-int open_descriptors(void)
+static int count_entries(const char *path)
 {
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = opendir(path);
     int count = 0;
 
     cr_assert(dir != NULL);
     while (readdir(dir))
         count++;
     closedir(dir);
-    return count - 3; /* ".", "..", and the folder itself */
+    return count - 2; /* "." and ".." */
+}
+
+int open_descriptors(void)
+{
+    return count_entries("/proc/self/fd") - 1; /* the folder itself */
 }
 
 size_t heap_in_use(void)
@@ -48,4 +55,67 @@ size_t heap_in_use(void)
     struct mallinfo2 info = mallinfo2();
 
     return info.uordblks + info.hblkhd;
+}
+
+/* ---- over many cycles --------------------------------------------------- */
+
+/* Slack: a connection, or a buffer, that happens to be in use at the end, but
+ * not at the start; pages that malloc() has broken. */
+#define SLACK_DESCRIPTORS 2
+#define SLACK_THREADS     0.5
+#define SLACK_HEAP        (100 << 10)
+#define SLACK_RESIDENT    (2 << 20)
+
+static double resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    long pages = 0;
+
+    cr_assert(file != NULL);
+    cr_assert_eq(fscanf(file, "%*d %ld", &pages), 1);
+    fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static int quarter(const struct holdings *holdings)
+{
+    return (holdings->cycles + 3) / 4;
+}
+
+static void add(struct holding *holding)
+{
+    holding->descriptors += open_descriptors();
+    holding->threads += count_entries("/proc/self/task");
+    holding->heap += (double)heap_in_use();
+    holding->resident += resident_bytes();
+}
+
+void holdings_note(struct holdings *holdings, int cycle)
+{
+    if (cycle < quarter(holdings))
+        add(&holdings->first);
+    if (cycle >= holdings->cycles - quarter(holdings))
+        add(&holdings->last);
+}
+
+static void check_one(const struct holdings *holdings, const char *what, double first, double last,
+                      double slack)
+{
+    first /= quarter(holdings);
+    last /= quarter(holdings);
+    fprintf(stderr, "# %d cycles: %s %.0f, in the end %.0f\n", holdings->cycles, what, first, last);
+    cr_assert(last <= first + slack, "%s: %g in the first cycles, %g in the last", what, first,
+              last);
+}
+
+void holdings_check(const struct holdings *holdings)
+{
+    const struct holding *first = &holdings->first;
+    const struct holding *last = &holdings->last;
+
+    check_one(holdings, "descriptors", first->descriptors, last->descriptors, SLACK_DESCRIPTORS);
+    check_one(holdings, "threads", first->threads, last->threads, SLACK_THREADS);
+    check_one(holdings, "bytes of heap", first->heap, last->heap, SLACK_HEAP);
+    if (heap_in_use() > 0) /* sanitizers keep what was freed for a while */
+        check_one(holdings, "bytes resident", first->resident, last->resident, SLACK_RESIDENT);
 }

@@ -43,8 +43,9 @@ static void take_state(libsd *sd, const char *service, const char *instance, int
     (void)instance;
     pthread_mutex_lock(&scene->mutex);
     size = strlen(scene->story);
+    scene->state = "?RLCPUFW"[state];
     if (size + 1 < sizeof scene->story)
-        scene->story[size] = "?RLCPUFW"[state];
+        scene->story[size] = scene->state;
     scene->error = error;
     pthread_mutex_unlock(&scene->mutex);
 }
@@ -72,6 +73,24 @@ bool scene_is_registered(struct scene *scene)
     }
     libsd_kvs_free(kvs);
     return found;
+}
+
+bool scene_is_well(struct scene *scene)
+{
+    bool well;
+
+    pthread_mutex_lock(&scene->mutex);
+    well = scene->state == 'R';
+    pthread_mutex_unlock(&scene->mutex);
+    return well && scene_is_registered(scene);
+}
+
+uint64_t scene_resyncs(struct scene *scene)
+{
+    libsd_statistics stats = { .size = sizeof stats };
+
+    cr_assert_eq(libsd_stats(scene->sd, &stats), 0);
+    return stats.resyncs;
 }
 
 int64_t scene_writes(struct scene *scene)

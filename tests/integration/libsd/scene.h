@@ -25,6 +25,7 @@ struct scene {
 
     pthread_mutex_t mutex;
     char story[100]; /* states of the registration as letters: R, L, C */
+    char state;      /* the last of them */
     int error;       /* of the last one */
 };
 
@@ -36,6 +37,11 @@ void scene_start(struct scene *scene, libsd *sd, libsd *judge, int ttl_s);
 void scene_end(struct scene *scene);
 
 bool scene_is_told(struct scene *scene, const char *story);
+/* Whether the last state told is REGISTERED, and true. */
+bool scene_is_well(struct scene *scene);
+/* Lists that had to be made anew since events may have been lost; audits, each 3
+ * to 6 minutes, are none. */
+uint64_t scene_resyncs(struct scene *scene);
 /* Whether the registration is in the store, under a lease. */
 bool scene_is_registered(struct scene *scene);
 /* How often the key was written since it was made; 0 if it is not there. */

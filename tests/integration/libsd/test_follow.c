@@ -160,8 +160,8 @@ Test(follow, list_comes_first_then_changes)
 
 Test(follow, single_key_can_be_followed)
 {
+    static struct notes notes; /* events may come until the handle is closed */
     libsd_watch *watch;
-    struct notes notes;
 
     notes_init(&notes);
     put(sd, "/f", "a");

@@ -21,7 +21,7 @@ Test(stats, count_what_is_done)
 {
     libsd_statistics before = look();
     libsd_statistics after;
-    struct notes notes;
+    static struct notes notes;
     libsd_watch *watch;
 
     cr_assert_eq(before.requests, 0);
