@@ -56,10 +56,12 @@ static int close_stream_socket(void *arg, curl_socket_t fd)
 }
 
 /* With KEEPIDLE 5 and KEEPINTVL 2 a peer that vanished without a FIN is noticed
- * after 7 s idle (KEEPCNT alone: 11 s; the kernel's defaults: 2 hours). */
+ * after 7 s idle (KEEPCNT alone: 11 s; the kernel's defaults: 2 hours), and 5 s
+ * after something was sent that it did not acknowledge, though its own packets
+ * may still arrive. */
 static int tune_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
-    unsigned user_timeout_ms = 8000;
+    unsigned user_timeout_ms = 5000;
     int probes = 3;
 
     (void)arg;

@@ -4,9 +4,11 @@
  * again.  What goes over it is subscription.c's.
  *
  * A stopped etcd behind an open socket keeps TCP content, so the stream asks
- * for a sign of life when it is silent: a progress request, and if that brings
+ * for a sign of life from time to time: a progress request, and if that brings
  * nothing (later versions answer it only when all watches are in step) a watch
- * that can't be, which every version refuses at once.
+ * that can't be, which every version refuses at once.  Any byte counts as one;
+ * it is asked for among events, too, since they can come over a link that takes
+ * nothing the other way: then TCP misses the acknowledgement.
  */
 #include "stream.h"
 
@@ -16,7 +18,7 @@
 #include "internal.h"
 
 #define CREATED_NS  (3 * S) /* for the answer to a new watch */
-#define SILENCE_NS  (4 * S) /* then the first sign of life is asked for */
+#define ALIVE_NS    (4 * S) /* then the next sign of life is asked for */
 #define PROBE_NS    (2 * S) /* for an answer to each */
 #define PROBES      2
 #define STALLED_NS  (60 * S) /* for one line: 64 MiB at 10 Mbit/s */
@@ -136,15 +138,15 @@ static int64_t line_due(const struct stream *stream)
     return stream->lines.size > stream->lines.taken ? stream->line_ns + STALLED_NS : INT64_MAX;
 }
 
-static int64_t silence_due(const struct stream *stream)
+static int64_t probe_due(const struct stream *stream)
 {
-    return stream->heard_ns + SILENCE_NS + (int64_t)stream->probes * PROBE_NS;
+    return stream->probed_ns + (stream->probes ? PROBE_NS : ALIVE_NS);
 }
 
 static void arm(struct libsd *sd)
 {
     struct stream *stream = &sd->stream;
-    int64_t due = silence_due(stream);
+    int64_t due = probe_due(stream);
 
     if (created_due(stream) < due)
         due = created_due(stream);
@@ -179,6 +181,7 @@ static void stream_open(struct libsd *sd)
     stream->endpoint = sd->endpoints.current;
     stream->api = sd->endpoints.api;
     stream->opened_ns = stream->heard_ns = stream->line_ns = stream->created_ns = now_ns();
+    stream->probed_ns = stream->opened_ns;
     stream->transfer.done = stream_done;
     TAILQ_FOREACH(subscription, &stream->subscriptions, link)
     {
@@ -347,12 +350,13 @@ static void tick(struct timer *timer)
         stream_fail(sd, &failure);
         return;
     }
-    if (now >= silence_due(stream)) {
+    if (now >= probe_due(stream)) {
         if (stream->probes == PROBES) {
             failure_set(&failure, LIBSD_ETIMEDOUT, "%s: no sign of life on the watch", url);
             stream_fail(sd, &failure);
             return;
         }
+        stream->probed_ns = now;
         if (stream->probes++ == 0)
             buffer_text(&stream->out, "{\"progress_request\":{}}\n");
         else

@@ -128,7 +128,8 @@ struct stream {
     int64_t heard_ns;   /* last byte from etcd */
     int64_t line_ns;    /* last time there was no line half received */
     int64_t created_ns; /* last time a watch was asked for */
-    unsigned probes;    /* sent since then and unanswered */
+    int64_t probed_ns;  /* last time a sign of life was asked for */
+    unsigned probes;    /* sent since the last byte */
 
     struct landmark landmark;
 };

@@ -147,19 +147,61 @@ static void mend(void)
     cr_assert(run("nsenter -t %d -n ip link set etcd up", host));
 }
 
-Test(network, loss_is_noticed_and_what_was_missed_is_made_up)
+/* What a card sends goes to a card that does not exist.  Nobody is told, and the
+ * other direction stays open. */
+#define NOBODY "02:00:00:00:00:99"
+
+static void lose_what_etcd_sends(void)
+{
+    cr_assert(run("nsenter -t %d -n ip neigh replace 10.99.0.2 lladdr " NOBODY
+                  " dev etcd nud permanent",
+                  host));
+}
+
+static void find_us_again(void)
+{
+    cr_assert(run("nsenter -t %d -n ip neigh del 10.99.0.2 dev etcd", host));
+}
+
+static void lose_what_we_send(void)
+{
+    cr_assert(run("ip neigh replace 10.99.0.1 lladdr " NOBODY " dev here nud permanent"));
+}
+
+static void find_etcd_again(void)
+{
+    cr_assert(run("ip neigh del 10.99.0.1 dev here"));
+}
+
+static void lose_and_find(void (*lose)(void), void (*find)(void))
 {
     double begin = seconds();
 
-    cut();
+    lose();
     UNTIL(scene_is_told(&scene, "RL"), LOST_S);
     UNTIL(mirror_downs(&scene.mirror) == 1, NOTICED_S - (seconds() - begin));
     cr_assert(cost_of_waiting(4) < OUTAGE_COST);
-    mend();
+    find();
     UNTIL(scene_is_told(&scene, "RLR"), TTL_S + 3.0);
     scene_becomes_current(&scene, BACK_S);
     cr_assert(scene_is_registered(&scene));
     cr_assert_eq(mirror_lists(&scene.mirror), 1);
+}
+
+Test(network, loss_is_noticed_and_what_was_missed_is_made_up)
+{
+    lose_and_find(cut, mend);
+}
+
+/* Etcd goes on to do what it is asked, and nobody learns of it. */
+Test(network, loss_of_answers_only_is_noticed_and_made_up)
+{
+    lose_and_find(lose_what_etcd_sends, find_us_again);
+}
+
+Test(network, loss_of_requests_only_is_noticed_and_made_up)
+{
+    lose_and_find(lose_what_we_send, find_etcd_again);
 }
 
 /* Shorter than anybody would notice: TCP makes it up. */
