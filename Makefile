@@ -199,8 +199,8 @@ $(B)/$(1)/tests/integration/%: $(B)/$(1)/tests/integration/%.o $(B)/$(1)/support
 	$$(CC) $$(LINK) $$(KIND_$(1)) -Wl,-rpath,$(CURDIR)/$(B) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ \
 		$$(CRITERION_$(1)) $$(CURL_LIBS)
 
-# Its linker puts itself between libsd and the memory.
-$(B)/$(1)/tests/integration/libsd/test_memory: $(B)/$(1)/tests/integration/libsd/test_memory.o \
+# Their linker puts itself between libsd and the memory.
+$(B)/$(1)/tests/integration/libsd/test_memory_%: $(B)/$(1)/tests/integration/libsd/test_memory_%.o \
 		$(B)/$(1)/support.a $(B)/$(1)/internal.a
 	$$(CC) $$(LINK) $$(KIND_$(1)) $$(MEMORY_WRAPS:%=-Wl,--wrap=%) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ \
 		$$(CRITERION_$(1)) $$(CURL_LIBS)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What becomes of one who contends; see the drawing and the rules in contest.h.
+ * How one who contends joins the queue, waits for its turn and stays first; see
+ * the drawing and rules 1 to 3 in contest.h.
  */
 #include "contest.h"
 
@@ -10,171 +11,14 @@
 #include "internal.h"
 #include "standing.h"
 
-#define CALL_NS    (5 * S)
-#define STABLE_NS  (5 * S) /* trouble that comes sooner again is met with a wait */
+#define CALL_NS   (5 * S)
+#define STABLE_NS (5 * S) /* trouble that comes sooner again is met with a wait */
 /* A look for safety, while waiting and while holding: servers before 3.4.31 and
  * 3.5.13 can lose events around a compaction. */
-#define AUDIT_NS   (60 * S)
-/* How long a revocation is tried: a store that comes back gives a lease its
- * whole TTL anew. */
-#define LEAVE_TTLS 3
+#define AUDIT_NS  (60 * S)
 
 static void join(struct libsd_mutex *mutex);
 static void look(struct libsd_mutex *mutex);
-
-/* ---- telling ------------------------------------------------------------ */
-
-static void tell(struct libsd_mutex *mutex, int state, int error)
-{
-    static const char *const words[] = { "", "waiting", "held", "lost", "failed", "released" };
-    struct item *item;
-
-    if (mutex->told == state)
-        return;
-    mutex->told = state;
-    handle_log(mutex->sd, state == LIBSD_LOCK_LOST ? LIBSD_LOG_WARNING : LIBSD_LOG_DEBUG,
-               "lock %s: %s%s%s", mutex->key ? mutex->key : mutex->prefix, words[state],
-               error ? ": " : "", error ? libsd_strerror(error) : "");
-    if (!mutex->callback)
-        return;
-    item = item_new(&mutex->owner);
-    if (item && item_note(item, state, 0, error, NULL))
-        queue_add(mutex->sd, item);
-    else
-        item_free(item);
-}
-
-void contest_answer(struct libsd_mutex *mutex, const struct failure *failure)
-{
-    struct errand *errand = mutex->errand;
-
-    if (!errand)
-        return;
-    mutex->errand = NULL;
-    timer_stop(&errand->timer);
-    waiter_finish(&errand->waiter, failure);
-    waiter_drop(&errand->waiter);
-}
-
-/* ---- leaving ------------------------------------------------------------ */
-
-static void unwatch(struct libsd_mutex *mutex)
-{
-    stream_unsubscribe(mutex->sd, &mutex->own);
-    stream_unsubscribe(mutex->sd, &mutex->before);
-}
-
-static void quiet(struct libsd_mutex *mutex)
-{
-    atomic_store_explicit(&mutex->held_until_ns, 0, memory_order_release);
-    call_cancel(&mutex->call);
-    timer_stop(&mutex->retry);
-    unwatch(mutex);
-}
-
-void contest_retire(struct libsd_mutex *mutex)
-{
-    atomic_store_explicit(&mutex->owner.closed, true, memory_order_release);
-    quiet(mutex);
-    keeper_stop(&mutex->keeper);
-    LIST_REMOVE(mutex, link);
-    mutex->begun = false;
-    owner_drop(&mutex->owner);
-}
-
-static void on_over(struct keeper *keeper, const struct failure *failure)
-{
-    struct libsd_mutex *mutex = container_of(keeper, struct libsd_mutex, keeper);
-    struct libsd *sd = mutex->sd;
-
-    mutex->phase = PHASE_OVER;
-    if (mutex->told != LIBSD_LOCK_LOST && mutex->told != LIBSD_LOCK_FAILED)
-        tell(mutex, LIBSD_LOCK_RELEASED, failure->code);
-    contest_answer(mutex, failure);
-    if (mutex->closing) {
-        if (--sd->closing == 0)
-            loop_stop(&sd->loop);
-    } else if (mutex->abandoned) {
-        contest_retire(mutex);
-    }
-}
-
-static int64_t leave_deadline(const struct libsd_mutex *mutex)
-{
-    const struct keeper *keeper = &mutex->keeper;
-    int64_t ttl_s = keeper->granted_ttl_s > keeper->ttl_s ? keeper->granted_ttl_s : keeper->ttl_s;
-
-    return now_ns() + LEAVE_TTLS * ttl_s * S;
-}
-
-static void cleaned(struct call *call, struct buffer *text)
-{
-    struct libsd_mutex *mutex = container_of(call, struct libsd_mutex, call);
-
-    (void)text;
-    if (mutex->borrowed)
-        on_over(&mutex->keeper, &call->failure);
-    else
-        keeper_revoke(&mutex->keeper, call->deadline_ns);
-}
-
-void contest_leave_until(struct libsd_mutex *mutex, int64_t deadline_ns)
-{
-    struct call *call = &mutex->call;
-
-    quiet(mutex);
-    keeper_stop(&mutex->keeper);
-    mutex->phase = PHASE_LEAVING;
-    if (mutex->borrowed && !mutex->key)
-        mutex->keeper.lease = 0; /* nothing to undo */
-    if (!mutex->overwritten && (!mutex->borrowed || !mutex->key)) {
-        keeper_revoke(&mutex->keeper, deadline_ns);
-        return;
-    }
-    /* What was overwritten would stay for ever, in the way of all. */
-    call->path = "/kv/txn";
-    call->deadline_ns = deadline_ns;
-    call->done = cleaned;
-    standing_clean_body(&call->body, mutex);
-    call_start(call);
-}
-
-void contest_leave(struct libsd_mutex *mutex)
-{
-    if (mutex->phase < PHASE_LEAVING)
-        contest_leave_until(mutex, leave_deadline(mutex));
-}
-
-void contest_abandon(struct libsd_mutex *mutex)
-{
-    mutex->abandoned = true;
-    if (mutex->phase == PHASE_OVER)
-        contest_retire(mutex);
-    else
-        contest_leave(mutex);
-}
-
-static void lost(struct libsd_mutex *mutex, int error)
-{
-    mutex->lost = true;
-    atomic_store_explicit(&mutex->held_until_ns, 0, memory_order_release);
-    tell(mutex, LIBSD_LOCK_LOST, error);
-    contest_leave(mutex);
-}
-
-/* Before it was ever held. */
-void contest_fail(struct libsd_mutex *mutex, const struct failure *failure)
-{
-    struct failure copy = *failure; /* it may be the call's */
-
-    handle_background(mutex->sd, &copy);
-    tell(mutex, LIBSD_LOCK_FAILED, copy.code);
-    if (mutex->errand) {
-        contest_answer(mutex, &copy);
-        mutex->abandoned = true;
-    }
-    contest_leave(mutex);
-}
 
 /* ---- trouble ------------------------------------------------------------ */
 
@@ -205,7 +49,7 @@ static void do_again(struct libsd_mutex *mutex)
 static void join_again(struct libsd_mutex *mutex)
 {
     call_cancel(&mutex->call);
-    unwatch(mutex);
+    contest_unwatch(mutex);
     mutex->phase = PHASE_JOIN;
     do_again(mutex);
 }
@@ -214,7 +58,7 @@ static void join_again(struct libsd_mutex *mutex)
 static void key_gone(struct libsd_mutex *mutex)
 {
     if (mutex->phase == PHASE_HELD)
-        lost(mutex, LIBSD_ENOTFOUND);
+        contest_lost(mutex, LIBSD_ENOTFOUND);
     else if (mutex->phase == PHASE_QUEUE)
         join_again(mutex);
 }
@@ -227,7 +71,7 @@ static void key_overwritten(struct libsd_mutex *mutex)
     mutex->overwritten = true;
     failure_set(&failure, LIBSD_ECONFLICT, "%s was overwritten", mutex->key);
     if (mutex->phase == PHASE_HELD)
-        lost(mutex, LIBSD_ECONFLICT);
+        contest_lost(mutex, LIBSD_ECONFLICT);
     else
         contest_fail(mutex, &failure);
 }
@@ -331,7 +175,7 @@ static void wait_for(struct libsd_mutex *mutex, const libsd_kv *before, int64_t 
         mutex->before.span.key = libsd_bytes(key->data, key->size);
     }
     watch_from(mutex, &mutex->before, store_revision + 1);
-    tell(mutex, LIBSD_LOCK_WAITING, 0);
+    contest_tell(mutex, LIBSD_LOCK_WAITING, 0);
 }
 
 /* Rule 1: nobody is before us. */
@@ -345,7 +189,7 @@ static void first(struct libsd_mutex *mutex)
     mutex->phase = PHASE_HELD;
     atomic_store_explicit(&mutex->revision, mutex->create_revision, memory_order_release);
     atomic_store_explicit(&mutex->held_until_ns, mutex->keeper.safe_ns, memory_order_release);
-    tell(mutex, LIBSD_LOCK_HELD, 0);
+    contest_tell(mutex, LIBSD_LOCK_HELD, 0);
     contest_answer(mutex, &success);
 }
 
@@ -359,7 +203,7 @@ static void place(struct libsd_mutex *mutex, const struct standing *standing,
     else if (mutex->phase != PHASE_HELD)
         first(mutex);
     else if (standing->before)
-        lost(mutex, LIBSD_ECONFLICT); /* as in a store that was restored */
+        contest_lost(mutex, LIBSD_ECONFLICT); /* as in a store that was restored */
 }
 
 /* Whether there is an answer, or the call's failure is dealt with. */
@@ -482,7 +326,7 @@ static void on_alive(struct keeper *keeper)
     if (mutex->phase == PHASE_HELD) {
         /* Who asked meanwhile was told that it is lost: so be it. */
         if (keeper_clock_ns() >= mutex->held_until_ns) {
-            lost(mutex, LIBSD_ETIMEDOUT);
+            contest_lost(mutex, LIBSD_ETIMEDOUT);
             return;
         }
         atomic_store_explicit(&mutex->held_until_ns, keeper->safe_ns, memory_order_release);
@@ -499,7 +343,7 @@ static void on_late(struct keeper *keeper)
     struct libsd_mutex *mutex = container_of(keeper, struct libsd_mutex, keeper);
 
     if (mutex->phase == PHASE_HELD)
-        lost(mutex, LIBSD_ETIMEDOUT);
+        contest_lost(mutex, LIBSD_ETIMEDOUT);
 }
 
 static void on_gone(struct keeper *keeper)
@@ -507,14 +351,14 @@ static void on_gone(struct keeper *keeper)
     struct libsd_mutex *mutex = container_of(keeper, struct libsd_mutex, keeper);
 
     if (mutex->phase == PHASE_HELD) {
-        lost(mutex, LIBSD_ELEASE);
+        contest_lost(mutex, LIBSD_ELEASE);
         return;
     }
     if (mutex->borrowed) {
         contest_fail(mutex, &keeper->failure);
         return;
     }
-    quiet(mutex);
+    contest_quiet(mutex);
     mutex->phase = PHASE_LEASE;
     keeper_start(keeper);
 }
@@ -540,11 +384,12 @@ static void init_watch(struct subscription *subscription,
 void contest_init(struct libsd_mutex *mutex)
 {
     mutex->retry.fire = retry_timer;
+    mutex->untold.fire = contest_untold;
     mutex->keeper.on_alive = on_alive;
     mutex->keeper.on_late = on_late;
     mutex->keeper.on_gone = on_gone;
     mutex->keeper.on_refused = on_refused;
-    mutex->keeper.on_over = on_over;
+    mutex->keeper.on_over = contest_over;
     init_watch(&mutex->own, own_events, own_lost);
     init_watch(&mutex->before, before_events, before_lost);
 }

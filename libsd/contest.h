@@ -100,6 +100,8 @@ struct libsd_mutex {
     struct buffer before_key;
     struct errand *errand;
     int told; /* enum libsd_lock_state */
+    int told_error;
+    struct timer untold; /* runs: told was not, there was no memory */
 
     /* Any thread: written before revision, and not again. */
     char *key;
@@ -119,6 +121,17 @@ void contest_init(struct libsd_mutex *mutex);
 void contest_leave_until(struct libsd_mutex *mutex, int64_t deadline_ns);
 void contest_fail(struct libsd_mutex *mutex, const struct failure *failure);
 void contest_retire(struct libsd_mutex *mutex);
+
+/* contest_end.c, for contest.c.  Tells a new state, as soon as there is memory for
+ * it; stops all but the lease; stops both watches. */
+void contest_tell(struct libsd_mutex *mutex, int state, int error);
+void contest_untold(struct timer *timer);
+void contest_quiet(struct libsd_mutex *mutex);
+void contest_unwatch(struct libsd_mutex *mutex);
+/* It was held and is no more: tells, and leaves. */
+void contest_lost(struct libsd_mutex *mutex, int error);
+/* What the keeper calls when the lease is revoked. */
+void contest_over(struct keeper *keeper, const struct failure *failure);
 
 /* I/O thread: joins in. */
 void contest_begin(struct libsd_mutex *mutex);

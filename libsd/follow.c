@@ -20,7 +20,8 @@
 
 #define STABLE_NS (5 * S) /* what ends earlier counts as a failure */
 #define IDLE_MS   5000
-#define LATER_NS  (1 * S)
+#define FRESH_NS  (1 * S) /* a sign of life that is no older */
+#define LATER_NS  (S / 2)
 
 static void request_page(struct libsd_watch *watch);
 
@@ -79,7 +80,7 @@ static void audit(struct timer *timer)
 
     /* An etcd that may hang: the stream finds out sooner than a list would, and
      * tells only those who watch. */
-    if (watch->sd->stream.probes > 0) {
+    if (now_ns() - watch->sd->stream.heard_ns > FRESH_NS) {
         timer_start(&watch->sd->loop, timer, LATER_NS);
         return;
     }

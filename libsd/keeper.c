@@ -193,16 +193,33 @@ static void beat(struct timer *timer)
 
 /* ---- end ---------------------------------------------------------------- */
 
+static void revoke(struct timer *timer);
+
 static void revoke_done(struct call *call, struct buffer *text)
 {
     struct keeper *keeper = container_of(call, struct keeper, call);
     struct failure failure = call->failure;
 
     (void)text;
+    /* What else may pass, the call has waited for. */
+    if (failure.code == LIBSD_ENOMEM && now_ns() < call->deadline_ns) {
+        next(keeper, revoke, backoff_ns(keeper->failures++));
+        return;
+    }
     if (failure.code == LIBSD_ELEASE)
         failure.code = 0;
     keeper->lease = 0;
     keeper->on_over(keeper, &failure);
+}
+
+static void revoke(struct timer *timer)
+{
+    struct keeper *keeper = container_of(timer, struct keeper, timer);
+
+    prepare(keeper, "/lease/revoke", keeper->call.deadline_ns, revoke_done);
+    keeper->call.attempt_ms = REVOKE_TRY_MS;
+    lease_id_body(&keeper->call.body, keeper->lease);
+    call_start(&keeper->call);
 }
 
 static void nothing_to_revoke(struct timer *timer)
@@ -216,14 +233,11 @@ static void nothing_to_revoke(struct timer *timer)
 void keeper_revoke(struct keeper *keeper, int64_t deadline_ns)
 {
     keeper_stop(keeper);
-    if (!keeper->lease) {
+    keeper->call.deadline_ns = deadline_ns;
+    if (keeper->lease)
+        revoke(&keeper->timer);
+    else
         next(keeper, nothing_to_revoke, 0);
-        return;
-    }
-    prepare(keeper, "/lease/revoke", deadline_ns, revoke_done);
-    keeper->call.attempt_ms = REVOKE_TRY_MS;
-    lease_id_body(&keeper->call.body, keeper->lease);
-    call_start(&keeper->call);
 }
 
 void keeper_stop(struct keeper *keeper)

@@ -88,7 +88,7 @@ TestSuite(hang, .init = setup_etcd, .fini = teardown_etcd, .timeout = 60);
 /* The stream would find out after 8 s; the audit falls in between. */
 Test(hang, is_noticed_no_later_for_an_audit)
 {
-    sd->audit_ns = 8200 * MS; /* jittered: 4.1 s and more, when the first sign of life is overdue */
+    sd->audit_ns = 8200 * MS; /* jittered: 4.1 s and more */
     follow();
     etcd_freeze(&etcd);
     UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) == 1, NOTICED_S);

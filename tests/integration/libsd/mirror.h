@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define MIRROR_KEYS 500
+#define MIRROR_KEYS 1000
 
 struct mirrored {
     char key[100];

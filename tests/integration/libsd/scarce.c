@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Memory that is not there: the n-th allocation of libsd fails, or of libcurl
- * on its behalf, once; n goes through all that a life of a handle makes.
- *
- * A call may then return LIBSD_ENOMEM, and works when it is made again; what
- * goes on in the background is made up for.  In the end everything is as if
- * nothing had failed: the key is there, events were told, nothing leaks.
+ * Memory that is not there; see scarce.h.
  *
  * The linker turns calls of malloc() and the like in libsd's objects into those
  * of __wrap_malloc(): see the Makefile.
  */
+#include "scarce.h"
+
 #include <criterion/criterion.h>
 /* The checks of types are macros in front of the functions. */
 #define CURL_DISABLE_TYPECHECK
@@ -24,12 +21,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "etcd.h"
-
 /* ---- failing ------------------------------------------------------------ */
 
-static atomic_long left;            /* allocations until the one that fails; 0: none will */
-static _Thread_local bool in_libsd; /* of ours: only inside its calls */
+atomic_long left;
+_Thread_local bool in_libsd;
+static struct etcd etcd;
+libsd *witness;
 
 /* Libsd's threads have its name; the test's own helpers allocate unharmed. */
 static bool is_libsds(void)
@@ -171,44 +168,7 @@ static char *curl_strdup(const char *text)
     return with_curl && fails() ? NULL : __real_strdup(text);
 }
 
-/* ---- a life ------------------------------------------------------------- */
-
-static struct etcd etcd;
-static struct notes notes;
-static atomic_int state;
-static libsd *judge;
-
-/* The result of a call of libsd; without memory it is made once more. */
-#define CALL(call)               \
-    __extension__({              \
-        int rc_;                 \
-        in_libsd = true;         \
-        rc_ = call;              \
-        if (rc_ == LIBSD_ENOMEM) \
-            rc_ = call;          \
-        in_libsd = false;        \
-        rc_;                     \
-    })
-
-/* What is seen from outside; its memory is there. */
-#define SEEN(call)                              \
-    __extension__({                             \
-        long left_ = atomic_exchange(&left, 0); \
-        __typeof__(call) seen_ = call;          \
-        left = left_;                           \
-        seen_;                                  \
-    })
-
-static void take_state(libsd *sd, const char *service, const char *instance, int now, int error,
-                       void *arg)
-{
-    (void)sd;
-    (void)service;
-    (void)instance;
-    (void)error;
-    (void)arg;
-    state = now;
-}
+/* ---- lives -------------------------------------------------------------- */
 
 static libsd *life_begins(void)
 {
@@ -223,72 +183,24 @@ static libsd *life_begins(void)
     return sd;
 }
 
-static void register_it(libsd *sd, const char *address)
+static void life_ends(libsd *sd)
 {
-    libsd_register_options options = { .size = sizeof options,
-                                       .weight = 7,
-                                       .callback = take_state };
-    int rc = CALL(libsd_register(sd, "s", "i", address, 3, &options));
-
-    cr_assert(rc == 0, "register: %s", libsd_strerror(rc));
-}
-
-static void follow_it(libsd *sd)
-{
-    libsd_watch *watch = NULL;
-
-    cr_assert_eq(
-        CALL(libsd_watch_open(sd, libsd_str("/memory/"), LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST, 0,
-                              notes_take, &notes, &watch)),
-        0);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_LIST_END) > 0, 10);
-    UNTIL(notes_say(&notes, "+/memory/s/i={"), 10);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_CONNECTED) > 0, 10);
-    SEEN(put(judge, "/memory/x", "1"));
-    UNTIL(notes_say(&notes, "+/memory/x=1 "), 10);
-    libsd_watch_close(watch);
-}
-
-static void read_it(libsd *sd)
-{
-    libsd_kvs *kvs = NULL;
-    libsd_instance instance = { 0 };
-
-    cr_assert_eq(CALL(libsd_list(sd, libsd_str("/memory/s/"), 0, &kvs, 0)), 0);
-    cr_assert_eq(libsd_kvs_count(kvs), 1);
-    cr_assert_eq(CALL(libsd_instance_parse(NULL, libsd_kvs_at(kvs, 0)->value, &instance,
-                                           sizeof instance, NULL, 0)),
-                 0);
-    cr_assert_eq(instance.port, 2);
-    libsd_kvs_free(kvs);
-}
-
-static void a_life(void)
-{
-    libsd *sd = life_begins();
-
-    state = 0;
-    notes_reset(&notes);
-    register_it(sd, "10.0.0.1:1");
-    register_it(sd, "10.0.0.1:2");
-    follow_it(sd);
-    read_it(sd);
-    UNTIL(state == LIBSD_REGISTERED, 10);
-    cr_assert(!SEEN(absent(judge, "/memory/s/i")));
-    cr_assert_eq(CALL(libsd_deregister(sd, "s", "i", 0)), 0);
-    cr_assert(SEEN(absent(judge, "/memory/s/i")));
     in_libsd = true;
     libsd_close(sd);
     in_libsd = false;
 }
 
-static void every_allocation(void)
+void every_allocation(void (*live)(libsd *sd))
 {
     long n = 1;
 
     do {
+        libsd *sd;
+
         left = n;
-        a_life();
+        sd = life_begins();
+        live(sd);
+        life_ends(sd);
         n++;
     } while (left <= 0);
     left = 0;
@@ -296,24 +208,16 @@ static void every_allocation(void)
     cr_assert_gt(n, 50);
 }
 
-static void setup(void)
+void scarce_setup(void)
 {
     curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc, free, curl_realloc, curl_strdup,
                          curl_calloc);
     etcd_start(&etcd);
-    judge = etcd_open(&etcd, NULL);
-    notes_init(&notes);
+    witness = etcd_open(&etcd, NULL);
 }
 
-static void teardown(void)
+void scarce_teardown(void)
 {
-    libsd_close(judge);
+    libsd_close(witness);
     etcd_end(&etcd);
-}
-
-TestSuite(memory, .init = setup, .fini = teardown, .timeout = 1200);
-
-Test(memory, libsd_goes_on_without_any_one_of_its_allocations)
-{
-    every_allocation();
 }
