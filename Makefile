@@ -256,10 +256,10 @@ sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests unde
 
 # Leaks are the address sanitizer's; what a forked child can't free safely is none.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=no --trace-children=yes \
-	--trace-children-skip=*/etcd,*/sh,*/bash,*/rm,*/openssl
-VALGRIND_TESTS = $(addprefix tests/integration/libsd/test_,async.c kv.c ops.c register.c txn.c)
+	--trace-children-skip=*/etcd,*/etcdctl,*/sh,*/bash,*/rm,*/openssl
+VALGRIND_TESTS = $(addprefix tests/integration/libsd/test_,async.c discovery.c election.c kv.c lock.c ops.c register.c txn.c watch.c)
 valgrind: all $(call programs,$(VALGRIND_TESTS),obj) ## run the tests of libsd's essence under valgrind
-	TEST_UNDER='$(VALGRIND)' TEST_TIMEOUT=900 tests/run $(B)/log $(call programs,$(VALGRIND_TESTS),obj)
+	UNDER_VALGRIND=1 TEST_UNDER='$(VALGRIND)' TEST_TIMEOUT=900 tests/run $(B)/log $(call programs,$(VALGRIND_TESTS),obj)
 
 fuzz: $(call programs,$(FUZZ_TARGETS),fuzz) ## look for crashing inputs, FUZZ_SECONDS (60) for each parser
 	@tests/fuzz/run $(FUZZ_SECONDS) $^

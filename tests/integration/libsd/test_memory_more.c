@@ -207,7 +207,6 @@ static void take_snapshots(libsd *sd, libsd_discovery *discovery)
 {
     libsd_snapshot *snapshot = NULL;
 
-
     cr_assert_eq(CALL(libsd_discover(sd, "user", &snapshot, 0)), 2);
     cr_assert_eq(libsd_snapshot_count(snapshot), 2);
     libsd_snapshot_unref(snapshot);
