@@ -368,6 +368,20 @@ static void tick(struct timer *timer)
     arm(sd);
 }
 
+/* Behind an error nothing comes.  It ends without a newline, and when the answer
+ * ends, too, curl keeps the transfer for the sake of the request, whose body is
+ * paused: without this look the end would go unnoticed until the next sign of
+ * life is asked for. */
+static bool says_the_end(const struct stream *stream)
+{
+    const char *rest = stream->lines.data + stream->lines.taken;
+    size_t size = stream->lines.size - stream->lines.taken;
+    struct grpc_error error;
+
+    return stream->status == 200 && size > 0 && rest[size - 1] == '}' &&
+           grpc_error_read(rest, size, &error);
+}
+
 void stream_turn(struct libsd *sd)
 {
     struct stream *stream = &sd->stream;
@@ -402,6 +416,8 @@ void stream_turn(struct libsd *sd)
         stream_send(sd); /* what could not be asked for is asked for anew */
     } else if (queue_is_full(sd)) {
         suspend(sd);
+    } else if (says_the_end(stream)) {
+        ended(sd, CURLE_OK);
     } else if (stream->read_paused && transfer_is_over(&stream->transfer)) {
         curl_easy_getinfo(stream->transfer.easy, CURLINFO_RESPONSE_CODE, &stream->status);
         snprintf(stream->transfer.error, sizeof stream->transfer.error,

@@ -18,6 +18,7 @@
  *   a member that lags behind                          member_that_lags_is_no_other_store
  *   errors of both shapes, with newline or not, first
  *     or after events; proxies' pages                  stream_that_ends_with_an_error
+ *   an error on a connection that stays                error_is_the_end_though_the_connection_stays
  *   headers and no answer; no headers; a drip          watch_without_an_answer
  *   a line of 60 MB; one above the limit               line_of_60_megabytes
  *   a line that takes for ever (LONG=1)                line_that_does_not_end
@@ -553,6 +554,29 @@ Test(gateway_watch, stream_that_ends_with_an_error)
         UNTIL(notes_say(&notes, "up "), 10);
         libsd_close(own);
     }
+}
+
+static atomic_bool was_asked;
+
+static bool ends_and_stays(struct exchange *exchange)
+{
+    if (!asks(exchange, "/watch") || !stream_read(exchange))
+        return false;
+    send_text(exchange, OK CREATED(1) "\n{\"error\":{\"grpc_code\":14,\"http_code\":503,"
+                                      "\"message\":\"etcdserver: no leader\"}}");
+    if (stream_read(exchange))
+        was_asked = true;
+    return true;
+}
+
+/* As etcd does it under TLS: the error is all there is to see. */
+Test(gateway_watch, error_is_the_end_though_the_connection_stays)
+{
+    gateway_set(ends_and_stays);
+    watch(0, 0);
+    UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) >= 1, 30);
+    cr_assert(strstr(notes.detail, "no leader") != NULL, "%s", notes.detail);
+    cr_assert(!was_asked, "noticed only when a sign of life was asked for");
 }
 
 static const char *only; /* all that is ever sent, but for spaces in drips */
