@@ -165,6 +165,11 @@ static void etcd_failed(struct call *call, long status)
                 failure.text);
     if (grpc_error_wants_token(&call->error) && renew_token(call))
         return;
+    /* A member that lags behind does not know the new one yet. */
+    if (grpc_error_wants_token(&call->error) && call->renewed) {
+        retry(call);
+        return;
+    }
     if (!grpc_error_is_transient(&call->error))
         finish(call, NULL);
     else if (strstr(call->error.text, "no leader") || strstr(call->error.text, "too many requests"))

@@ -472,8 +472,9 @@ LIBSD_API int libsd_register_many(libsd *sd, const libsd_registration *list, siz
  * Blocks until it is written.  Returns 0; LIBSD_EINVAL; LIBSD_ENOTFOUND (not
  * registered here); LIBSD_ECONFLICT: somebody else holds the key, or another
  * call changed the registration meanwhile; LIBSD_ETIMEDOUT or
- * LIBSD_EUNAVAILABLE: it is written as soon as it can be; LIBSD_EDENIED,
- * LIBSD_EREFUSED, LIBSD_ETOOBIG: it goes on saying what it said before. */
+ * LIBSD_EUNAVAILABLE: it is written as soon as it can be; LIBSD_EAUTH,
+ * LIBSD_EDENIED, LIBSD_EREFUSED, LIBSD_ETOOBIG: it goes on saying what it said
+ * before. */
 LIBSD_API int libsd_update(libsd *sd, const char *service, const char *instance,
                            const char *address, const libsd_register_options *options);
 

@@ -258,6 +258,9 @@ void registration_refused(struct registration *registration, int step,
                           const struct failure *failure)
 {
     unsigned level = registration->tries < REFUSED_MAX ? registration->tries++ : REFUSED_MAX;
+    /* A call that gave up was told that its update will be written: it will, when
+     * etcd takes the user again. */
+    bool is_promised = !registration->pending && failure->code == LIBSD_EAUTH;
 
     handle_background(registration->sd, failure);
     if (step == STEP_DROP) {
@@ -270,7 +273,7 @@ void registration_refused(struct registration *registration, int step,
         return;
     }
     registration_answer(registration, failure);
-    if (registration->previous) {
+    if (registration->previous && !is_promised) {
         /* Of an update, only its call is told: what was there still is. */
         value_free(registration->value);
         registration->value = registration->previous;

@@ -2,11 +2,12 @@
 # Makes the certificates of the TLS tests with openssl.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-#   certificates.sh DIR
+#   certificates.sh DIR [NAMES]
 #
 # Makes in DIR, each as NAME.crt and NAME.key:
 #   ca, stranger    two authorities
-#   server          of 127.0.0.1, ::1 and localhost; for servers and for clients,
+#   server          of 127.0.0.1, ::1, localhost and NAMES (IP:...,DNS:...); for
+#                   servers and for clients,
 #                   since etcd's gateway dials its own server with it
 #   elsewhere       the same of other.invalid
 #   expired         the same as server, past its end
@@ -39,7 +40,7 @@ policy=p\n[p]\ncommonName=optional\norganizationName=optional\n[x]\nextendedKeyU
 }
 
 both=serverAuth,clientAuth
-names=IP:127.0.0.1,IP:::1,DNS:localhost
+names=IP:127.0.0.1,IP:::1,DNS:localhost${2:+,$2}
 authority ca
 authority stranger
 leaf server ca /CN=etcd $both $names

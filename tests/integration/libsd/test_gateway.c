@@ -16,6 +16,7 @@
  *   /v3beta of etcd 3.3, /v3alpha of 3.2               older_paths_are_found
  *   pages: more without keys, count, order, doubles    pages_that_can_not_be
  *   one page above 64 MiB                              page_above_the_limit_is_asked_for_in_halves
+ *   a new token refused, as by a member that lags      member_that_does_not_know_a_token_yet
  */
 #include <criterion/criterion.h>
 #include <stdatomic.h>
@@ -317,4 +318,36 @@ Test(gateway, page_above_the_limit_is_asked_for_in_halves)
     getrusage(RUSAGE_SELF, &after);
     /* A sanitizer keeps what is freed. */
     cr_assert_lt(after.ru_maxrss - before.ru_maxrss, 600 << 10);
+}
+
+/* ---- tokens ------------------------------------------------------------- */
+
+static atomic_int refusals_left;
+
+static bool refuses_tokens(struct exchange *exchange)
+{
+    if (!asks(exchange, "/kv/range") || refusals_left-- <= 0)
+        return false;
+    return answer(exchange, "401 Unauthorized",
+                  "{\"code\":16, \"message\":\"etcdserver: invalid auth token\"}");
+}
+
+/* A simple token comes to a member through the log: one that lags refuses it at
+ * first, though it is as new as can be. */
+Test(gateway, member_that_does_not_know_a_token_yet)
+{
+    libsd_options *options;
+    libsd_kvs *kvs = NULL;
+    libsd *own;
+
+    cr_assert_eq(libsd_options_new(&options), 0);
+    libsd_options_set(options, "endpoints", gateway.url);
+    libsd_options_set(options, "user", "app:secret");
+    cr_assert_eq(libsd_open(&own, options), 0);
+    libsd_options_free(options);
+    refusals_left = 4;
+    gateway_set(refuses_tokens);
+    cr_assert_eq(libsd_get(own, libsd_str("/a"), &kvs, 0), 0);
+    libsd_kvs_free(kvs);
+    libsd_close(own);
 }

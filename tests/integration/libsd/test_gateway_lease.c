@@ -10,6 +10,7 @@
  *   keepalive with an error of each shape, or a page   keepalive_with_an_error
  *   grant of an id that exists already                 grant_that_had_got_through
  *   transactions without answers, or with too many     transaction_that_tells_nothing
+ *   an update without an answer, then a bad token      update_that_timed_out_survives_a_refused_token
  *   a key under our lease that never seems to stand    key_that_never_stands
  */
 #include <criterion/criterion.h>
@@ -268,6 +269,35 @@ Test(gateway_lease, transaction_of_many_with_an_answer_for_one)
     gateway_is_left_in_peace();
     gateway_set(NULL);
     cr_assert_eq(join("i", 0), 0);
+}
+
+#define NEW_ADDRESS "10.0.0.2:1"
+#define NEW_BASE64  "MTAuMC4wLjI6MQ=="
+
+static atomic_bool written;
+
+static bool looks_for_the_new(struct exchange *exchange)
+{
+    if (asks(exchange, "/kv/txn") && strstr(exchange->body, NEW_BASE64))
+        written = true;
+    return false;
+}
+
+/* The call gave up and said that it will be written.  A member that lags behind
+ * does not know a new token yet, which is no reason to forget it. */
+Test(gateway_lease, update_that_timed_out_survives_a_refused_token)
+{
+    const libsd_register_options options = { .size = sizeof options, .timeout_ms = 300 };
+
+    cr_assert_eq(join("i", 0), 0);
+    goes_wrong("/kv/txn", "503 Service Unavailable",
+               "{\"code\":14, \"message\":\"etcdserver: request timed out\"}");
+    cr_assert(libsd_error_is_retriable(libsd_update(sd, "s", "i", NEW_ADDRESS, &options)));
+    goes_wrong("/kv/txn", "401 Unauthorized",
+               "{\"code\":16, \"message\":\"etcdserver: invalid auth token\"}");
+    UNTIL(wrongs > 0, 20);
+    gateway_set(looks_for_the_new);
+    UNTIL(written, 30);
 }
 
 /* The answer says that another one's key is there; the watch says it is gone;
