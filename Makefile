@@ -46,6 +46,7 @@ TSAN_TESTS = $(addprefix tests/, \
 TEST_SUPPORT = $(filter-out %_stage.c $(UNIT_TESTS) $(INTEGRATION_TESTS),$(wildcard tests/unit/*.c tests/integration/libsd/*.c))
 HELPERS = $(wildcard tests/helpers/*.c)
 SHELL_TESTS = $(filter-out %/lib.sh %/certificates.sh,$(wildcard tests/integration/*.sh tests/integration/*/*.sh))
+CHAOS = tests/chaos/client.c tests/chaos/registrar.c
 EXAMPLES = $(wildcard tests/examples/*.c)
 BENCH = tests/bench/bench.c tests/bench/fill.c tests/bench/lookups.c
 FUZZ_TARGETS = $(wildcard tests/fuzz/fuzz_*.c)
@@ -94,7 +95,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: abi all bench chaos check clean demo deps examples force fuzz help lint packages sanitize valgrind
+.PHONY: abi all bench chaos check clean demo deps examples force fuzz help lint packages sanitize storm valgrind
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher $(B)/etcdsd $(MANUALS3)
 
@@ -165,6 +166,9 @@ $(NULL_MODULES): $(B)/bench/libnss_null%so.2: tests/bench/null_module.c $(B)/fla
 	$(CC) $(BASE) $(CPPFLAGS) $(CFLAGS) $(LINK) -shared -Wl,-soname,$(@F),-z,nodelete \
 		$(if $(*:.=),-DMODULE=null$(*:.=) -DANSWERS=$(*:.=)) $(LDFLAGS) -o $@ $<
 
+$(CHAOS:%.c=$(B)/obj/%): $(B)/obj/%: $(B)/obj/%.o $(B)/libsd.so.1
+	$(CC) $(LINK) -Wl,-rpath,$(CURDIR)/$(B) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
 # Small programs that tests run.
 $(B)/obj/tests/helpers/%: $(B)/obj/tests/helpers/%.o
 	$(CC) $(LINK) $(CFLAGS) $(LDFLAGS) -o $@ $<
@@ -221,7 +225,7 @@ $(B)/flags: force | packages
 
 # A plain build says what is missing; what runs tests installs it.
 packages:
-ifneq (,$(filter abi check demo deps sanitize,$(MAKECMDGOALS)))
+ifneq (,$(filter abi chaos check demo deps sanitize storm,$(MAKECMDGOALS)))
 	@packaging/install-deps build test $(if $(filter check,$(MAKECMDGOALS)),programs)
 else ifneq (,$(filter valgrind,$(MAKECMDGOALS)))
 	@packaging/install-deps build test valgrind
@@ -238,7 +242,8 @@ endif
 
 SOURCES = $(sort $(LIBSD) $(TABLE_READER) $(TABLE_WRITER) $(MODULE) $(WATCHER) $(CLI))
 TESTS = $(call programs,$(UNIT_TESTS),obj) $(call programs,$(UNIT_TESTS),asan) \
-	$(call programs,$(FUZZ_TARGETS),asan) $(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS)
+	$(call programs,$(FUZZ_TARGETS),asan) $(call programs,$(INTEGRATION_TESTS),obj) $(SHELL_TESTS) \
+	tests/chaos/selftest tests/chaos/brief
 SANITIZED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),asan) $(call programs,$(TSAN_TESTS),tsan)
 
 help: ## this list
@@ -248,7 +253,7 @@ help: ## this list
 
 deps: packages ## install the Debian packages that building and testing need
 
-check: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd $(EXAMPLES:tests/examples/%.c=$(B)/%) $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
+check: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd $(EXAMPLES:tests/examples/%.c=$(B)/%) $(call programs,$(HELPERS) $(CHAOS),obj) $(filter $(B)/%,$(TESTS)) ## install what is missing, build, run all tests
 	@tests/run $(B)/log $(TESTS)
 
 sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
@@ -271,11 +276,15 @@ CHAOS_TESTS = $(addprefix tests/unit/test_,race.c killed.c process.c sandbox.c) 
 	$(addprefix tests/integration/libsd/test_,cycles.c cycles_cluster.c faults.c gateway_watch.c soak.c)
 CHAOS_SCRIPTS = $(addprefix tests/integration/watcher/,killed.sh frozen.sh)
 SOAK_SECONDS = 1800
-chaos: all $(call programs,$(HELPERS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads, half an hour of kills
+chaos: all $(call programs,$(HELPERS) $(CHAOS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads, half an hour of kills; then storm
 	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) LONG=$(CHAOS_TIMES) SOAK_SECONDS=$(SOAK_SECONDS) \
 		KILLS=$(CHAOS_FAULTS) FREEZE=60 \
 		TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 1800)) tests/run $(B)/log \
 		$(call programs,$(CHAOS_TESTS),obj) $(CHAOS_SCRIPTS)
+	tests/chaos/run
+
+storm: all $(call programs,$(CHAOS),obj) ## break a whole world for CHAOS_SECONDS (900), check each answer; CHAOS_SEED= repeats
+	tests/chaos/run
 
 bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(B)/bench/fleet $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (10 minutes)
 	@tests/bench/run $(B)

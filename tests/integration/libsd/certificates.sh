@@ -7,8 +7,8 @@
 # Makes in DIR, each as NAME.crt and NAME.key:
 #   ca, stranger    two authorities
 #   server          of 127.0.0.1, ::1, localhost and NAMES (IP:...,DNS:...); for
-#                   servers and for clients,
-#                   since etcd's gateway dials its own server with it
+#                   servers and for clients, since etcd's gateway dials its own
+#                   server with it
 #   elsewhere       the same of other.invalid
 #   expired         the same as server, past its end
 #   client          a client, without CN: etcd's gateway does not take one that
@@ -43,8 +43,8 @@ both=serverAuth,clientAuth
 names=IP:127.0.0.1,IP:::1,DNS:localhost${2:+,$2}
 authority ca
 authority stranger
-leaf server ca /CN=etcd $both $names
+leaf server ca /CN=etcd $both "$names"
 leaf elsewhere ca /CN=etcd $both DNS:other.invalid
-leaf expired ca /CN=etcd $both $names 20200101000000Z 20200201000000Z
+leaf expired ca /CN=etcd $both "$names" 20200101000000Z 20200201000000Z
 leaf client ca /O=tests clientAuth ''
 leaf impostor stranger /O=tests clientAuth ''
