@@ -172,7 +172,8 @@ static void etcd_failed(struct call *call, long status)
     }
     if (!grpc_error_is_transient(&call->error))
         finish(call, NULL);
-    else if (strstr(call->error.text, "no leader") || strstr(call->error.text, "too many requests"))
+    else if (strstr(call->error.text, "no leader") ||
+             strstr(call->error.text, "too many requests") || grpc_error_is_dropped(&call->error))
         retry(call); /* we asked for a leader: refused before it was looked at */
     else
         uncertain(call);

@@ -72,6 +72,13 @@ static bool says(const struct grpc_error *error, const char *text)
     return strstr(error->text, text) != NULL;
 }
 
+/* Raft's ErrProposalDropped: there is no leader, or the leadership is just being
+ * handed over; nothing was done. */
+bool grpc_error_is_dropped(const struct grpc_error *error)
+{
+    return says(error, "proposal dropped");
+}
+
 bool grpc_error_is_transient(const struct grpc_error *error)
 {
     switch (error->code) {
@@ -84,7 +91,7 @@ bool grpc_error_is_transient(const struct grpc_error *error)
     case GRPC_UNKNOWN:
         /* A put without a leader, and a keepalive during a change of leader. */
         return says(error, "deadline") || says(error, "not a primary lessor") ||
-               says(error, "leader");
+               says(error, "leader") || grpc_error_is_dropped(error);
     case GRPC_RESOURCE_EXHAUSTED:
         return says(error, "too many requests");
     default:

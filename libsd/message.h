@@ -149,6 +149,9 @@ bool grpc_error_read(const char *text, size_t size, struct grpc_error *error);
 /* The LIBSD_E* for an error, filling failure with etcd's words. */
 int grpc_error_classify(const struct grpc_error *error, struct failure *failure);
 
+/* Whether raft refused to begin it: nothing was done, another try may help. */
+bool grpc_error_is_dropped(const struct grpc_error *error);
+
 /* Whether another try, elsewhere or later, may help. */
 bool grpc_error_is_transient(const struct grpc_error *error);
 

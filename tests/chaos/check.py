@@ -88,6 +88,7 @@ GAP = 0.8  # more between two samples: nobody looked
 LIVE = 1
 LOST_S, GHOST_S, DOUBT_S = 10, 4, 25
 LOCK_S = 40  # libsd's longest wait after a refusal, and some more
+FAILED, NOT_FOUND = "6", "-5"  # the callback may come after the next call
 HOSTS, MEMBERS = ["h1", "h2"], ["n1", "n2", "n3"]
 SHOWN = 5  # of each kind
 
@@ -295,13 +296,15 @@ def wishes_of(path, lives, report):
     """{key: [(begin, end, addresses)]} of the processes of one registrar."""
     ends = {pid: end for _, end, pid in lives}
     wishes, now = collections.defaultdict(list), {}
-    for line in open(path):
-        words = line.split()
+    lines = [line.split() for line in open(path)]
+    failed = {(words[1], words[3]): int(words[0]) for words in lines if words[2:3] == ["told"] and words[4] == FAILED}
+    for words in lines:
         if len(words) < 4 or not words[0].isdigit() or int(words[1]) not in ends:
             continue
         when, pid, what, key = int(words[0]) / 1e9, int(words[1]), words[2], PREFIX + words[3]
-        if what == "odd":
-            report.add("odd", line.strip())
+        if what == "odd" and not (words[-1] == NOT_FOUND and
+                                  abs(failed.get((words[1], words[3]), 0) / 1e9 - when) < 2):
+            report.add("odd", " ".join(words))
         if what not in ("want", "drop"):
             continue
         if key in now:

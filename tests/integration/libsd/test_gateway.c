@@ -92,6 +92,7 @@ static const struct {
     { 3, "400 Bad Request", "etcdserver: user name is empty", LIBSD_EAUTH },
     { 3, "400 Bad Request", "etcdserver: revision of auth store is old", LIBSD_EAUTH },
     { 4, "504 Gateway Timeout", "context deadline exceeded", LIBSD_EUNAVAILABLE },
+    { 2, "500 Internal Server Error", "raft proposal dropped", LIBSD_EUNAVAILABLE },
     { 5, "404 Not Found", "etcdserver: requested lease not found", LIBSD_ELEASE },
     { 7, "403 Forbidden", "etcdserver: permission denied", LIBSD_EDENIED },
     { 8, "429 Too Many Requests", "etcdserver: mvcc: database space exceeded", LIBSD_ENOSPACE },
