@@ -95,7 +95,7 @@ programs = $(patsubst %.c,$(B)/$(2)/%,$(1))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: abi all bench chaos check clean demo deps examples force fuzz help lint packages sanitize storm valgrind
+.PHONY: abi all bench chaos check clean coverage covered demo deps examples force fuzz help lint packages sanitize storm valgrind
 all: $(B)/libnss_etcdsd.so.2 $(B)/libsd.so.1 $(B)/libsd.so $(B)/libsd.a $(B)/libsd.pc \
 	$(B)/etcdsd-watcher $(B)/etcdsd $(MANUALS3)
 
@@ -258,6 +258,15 @@ check: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd $(EXAMPLES:tests/exam
 
 sanitize: all $(call programs,$(HELPERS),obj) $(SANITIZED) ## run the tests under address, undefined and thread sanitizers
 	@tests/run $(B)/log $(SANITIZED)
+
+# Left out are the tests of shipped binaries, of packages and of what is made twice.
+COVERED = $(call programs,$(UNIT_TESTS) $(INTEGRATION_TESTS),obj) \
+	$(filter-out $(addprefix tests/integration/,abi.sh binary.sh dist.sh install.sh link.sh guides.sh programs.sh),$(SHELL_TESTS))
+covered: all $(B)/install/etcdsd-watcher $(B)/install/etcdsd $(EXAMPLES:tests/examples/%.c=$(B)/%) $(call programs,$(HELPERS),obj) $(filter $(B)/%,$(COVERED))
+	@BUILD=$(CURDIR)/$(B) TEST_TIMEOUT=600 tests/run $(B)/log $(COVERED)
+
+coverage: ## say which lines the tests reach: build/coverage/coverage.md, uncovered.txt
+	@tests/coverage $(B)/coverage
 
 # Leaks are the address sanitizer's; what a forked child can't free safely is none.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=no --trace-children=yes \

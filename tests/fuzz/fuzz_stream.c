@@ -114,8 +114,7 @@ static void begin(void)
     for (int i = 0; i < SUBSCRIPTIONS; i++) {
         subscribers[i] = (struct subscriber){ 0 };
         subscribers[i].subscription = (struct subscription){
-            .key = libsd_str("/f/"),
-            .prefix = i % 2,
+            .span = { .key = libsd_str("/f/"), .prefix = i % 2 },
             .on_live = on_live,
             .on_events = on_events,
             .on_down = on_down,
