@@ -127,12 +127,14 @@ void registration_yield(struct registration *registration)
     claim_queue(registration, STEP_DROP);
 }
 
-/* The end of one that never stood: the call that waits is told, or else the
- * callback, which may still run afterwards. */
+/* The end of one that never stood: whoever made it is told, by the call that
+ * waits or else by the callback, which may still run afterwards. */
 static void give_up(struct registration *registration, const struct failure *failure)
 {
-    if (registration->pending) {
-        registration_answer(registration, failure);
+    bool made_by_call = registration->pending && registration->pending->adds;
+
+    registration_answer(registration, failure);
+    if (made_by_call) {
         registration_retire(registration);
         return;
     }
@@ -268,13 +270,10 @@ void registration_refused(struct registration *registration, int step,
         registration_retire(registration);
         return;
     }
-    if (registration->fresh) {
-        give_up(registration, failure);
-        return;
-    }
-    registration_answer(registration, failure);
     if (registration->previous && !is_promised) {
-        /* Of an update, only its call is told: what was there still is. */
+        /* Of an update, only its call is told: what was there still is, or still
+         * waits. */
+        registration_answer(registration, failure);
         value_free(registration->value);
         registration->value = registration->previous;
         registration->previous = NULL;
@@ -283,6 +282,11 @@ void registration_refused(struct registration *registration, int step,
         claim_queue(registration, STEP_CLAIM);
         return;
     }
+    if (registration->fresh) {
+        give_up(registration, failure);
+        return;
+    }
+    registration_answer(registration, failure);
     registration_lost(registration, failure->code);
     claim_later(registration, jitter(REFUSED_NS << level));
 }

@@ -69,7 +69,7 @@ struct registration {
     struct check *check; /* NULL: none */
 
     struct value *value;
-    struct value *previous; /* what etcd has, until the value is written; or NULL */
+    struct value *previous; /* what it said before, until the value is written; or NULL */
 
     int state; /* enum libsd_registration_state, 0 at first */
     int error; /* why it is in that state */

@@ -270,6 +270,51 @@ Test(change, async_that_is_refused_ends)
     cr_assert(has(judge, KEY, OTHER));
 }
 
+/* An update that is refused takes back the update, not what waits. */
+Test(change, async_in_conflict_outlives_a_refused_update)
+{
+    libsd_register_options options = noted(LIBSD_TAKEOVER_WAIT), more = much(8192);
+
+    etcd_kill(&etcd);
+    etcd.flags[0] = "--max-request-bytes=4096";
+    etcd_restart(&etcd);
+    cr_assert_eq(libsd_register(judge, "user", "i1", OTHER, 10, NULL), 0);
+    cr_assert_eq(libsd_register_async(sd, "user", "i1", ADDRESS, 10, &options), 0);
+    UNTIL(told(&story, "C"), 5);
+    cr_assert_eq(libsd_update(sd, "user", "i1", "10.0.0.7:1", &more), LIBSD_ETOOBIG);
+    cr_assert_eq(libsd_deregister(judge, "user", "i1", 0), 0);
+    UNTIL(has(judge, KEY, ADDRESS), 5);
+    UNTIL(told(&story, "CR"), 2);
+}
+
+static void *thaw_when_told(void *arg)
+{
+    while (!told(&story, "W"))
+        nap();
+    etcd_thaw(&etcd);
+    return arg;
+}
+
+/* Whoever updates learns it first; that says nothing to whoever registered. */
+Test(change, async_that_is_refused_during_an_update_tells_both)
+{
+    libsd_register_options options = noted(LIBSD_TAKEOVER_FAIL);
+    pthread_t thread;
+    int rc;
+
+    cr_assert_eq(libsd_register(judge, "user", "i1", OTHER, 60, NULL), 0);
+    etcd_freeze(&etcd);
+    cr_assert_eq(libsd_register_async(sd, "user", "i1", ADDRESS, 10, &options), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, thaw_when_told, NULL), 0);
+    options = (libsd_register_options){ .size = sizeof options, .timeout_ms = 20000 };
+    rc = libsd_update(sd, "user", "i1", "10.0.0.7:1", &options);
+    pthread_join(thread, NULL);
+    cr_assert(rc == LIBSD_ECONFLICT || rc == LIBSD_ENOTFOUND, "%s", libsd_strerror(rc));
+    UNTIL(told(&story, "WF"), 5);
+    cr_assert_eq(libsd_deregister(sd, "user", "i1", 0), LIBSD_ENOTFOUND);
+    cr_assert(has(judge, KEY, OTHER));
+}
+
 /* States and details that instances were told, as "i1W i2W ". */
 static struct {
     pthread_mutex_t mutex;
