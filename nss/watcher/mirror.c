@@ -401,7 +401,10 @@ int mirror_restore(struct mirror *mirror, const char *key, size_t key_length,
 
 void mirror_restored(struct mirror *mirror, uint64_t cluster, int64_t revision)
 {
-    if (table_writer_is_published(mirror->publish->table) || mirror->model->instance_count == 0)
+    if (mirror->model->instance_count == 0)
+        return;
+    mirror->publish->is_older = table_writer_is_published(mirror->publish->table);
+    if (mirror->publish->is_older)
         return;
     mirror->publish->is_known = true;
     mirror->publish->cluster = cluster;

@@ -19,7 +19,9 @@
  * there before, none of them deleted one by one, may be that of another cluster
  * or of a store that was wiped.  It is believed when a second list, at least
  * confirm_loss_s later, says the same.  Until then what it lacks is kept, what it
- * has is written, and the table is DISCONNECTED: its content is in doubt.
+ * has is written, and the table is DISCONNECTED: its content is in doubt.  A table
+ * that was adopted stays as it is until then (P3 of publish.h): what the snapshot
+ * has besides may have been gone already.
  *
  *   FOLLOWING, AGAIN --LIST_END: a loss--> HELD --confirm_loss_s--> asks for a list
  *        ^                                  |                             |
@@ -88,7 +90,8 @@ int mirror_restore(struct mirror *mirror, const char *key, size_t key_length,
 
 /* That was all of it: writes it to a table that is not shown yet, if it is
  * anything (B3: what the snapshot knows nothing of is not empty, but unknown).
- * One that was adopted goes on as it is: the snapshot then only tells what was known. */
+ * One that was adopted goes on as it is until a list is believed: the snapshot then
+ * only tells how much was known. */
 void mirror_restored(struct mirror *mirror, uint64_t cluster, int64_t revision);
 
 /* The host's addresses changed: limits of all services are made anew. */

@@ -304,6 +304,8 @@ void publish_changes(struct publish *publish, int64_t revision)
     struct model_service *service;
     int failures = 0;
 
+    if (publish->is_older) /* what is dirty stays so */
+        return;
     while (failures < MAX_FAILURES_AT_ONCE && (service = model_take_dirty(publish->model)) != NULL)
         failures += !service_write(publish, service);
     if (failures == MAX_FAILURES_AT_ONCE)
@@ -318,6 +320,7 @@ void publish_changes(struct publish *publish, int64_t revision)
 
 void publish_list(struct publish *publish, int64_t revision)
 {
+    publish->is_older = false;
     publish_changes(publish, revision);
     publish->is_complete = publish->is_known = true;
     board_settle(publish->board);

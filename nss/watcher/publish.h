@@ -8,6 +8,8 @@
  *     of a snapshot of one, of each zone that is not set aside (B5).
  *  P2 An error never takes anything out of the table: a service that can't be
  *     written stays there as it was.
+ *  P3 What is in a table that was adopted is younger than any snapshot: nothing
+ *     that a snapshot brought back is written there before a list is believed.
  */
 #ifndef ETCDSD_WATCHER_PUBLISH_H
 #define ETCDSD_WATCHER_PUBLISH_H
@@ -45,6 +47,7 @@ struct publish {
     bool is_short;               /* services wait for room, which was logged at told_s */
     int64_t told_s;              /* monotonic */
     bool is_complete;            /* the model once held all of a list */
+    bool is_older;               /* than the table: the model holds some of a snapshot (P3) */
     int64_t revision;            /* last given to the table */
     uint64_t cluster;            /* id of the one that was listed last */
     uint64_t unnamed;            /* instances without a label of their own were met so often */

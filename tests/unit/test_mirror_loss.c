@@ -155,6 +155,58 @@ Test(mirror_loss, snapshot_of_another_time_does_not_touch_an_adopted_table)
     cr_expect_null(stage_shown("now.service.etcd"));
 }
 
+/* What was gone before the watcher was killed must not come back with an older
+ * snapshot, nor must go what came after that. */
+Test(mirror_loss, P3_adopted_table_stays_as_it_is_while_the_first_list_is_in_doubt)
+{
+    mirror.confirm_loss_s = 10;
+    paper.published = 1;
+    paper.revision = 20;
+    snprintf(paper.services[0].name, sizeof paper.services[0].name, "user.service.etcd");
+    paper.services[0].count = 3;
+    snprintf(paper.services[1].name, sizeof paper.services[1].name, "now.service.etcd");
+    paper.services[1].count = 1;
+    restore(0, 12);
+    mirror_restored(&mirror, 77, 9);
+    stage_list_many(0, 2, 1);
+    cr_expect_eq(mirror.held, 10);
+    stage_put("/service/new/i1", "10.0.0.9:80");
+    stage_del("/service/user/m01");
+    stage_commit(2);
+    mirror_tick(&mirror);
+    mirror_rebalance(&mirror);
+    cr_expect_eq(stage_shown_count("user.service.etcd"), 3);
+    cr_expect_eq(stage_shown_count("now.service.etcd"), 1);
+    cr_expect_eq(paper.puts, 0);
+    cr_expect_eq(paper.removes, 0);
+    cr_expect_eq(paper.revision, 20, "it is still of that one");
+    cr_expect_eq(paper.state, TABLE_DISCONNECTED);
+    let_pass(11);
+    stage_list_begin();
+    stage_put("/service/new/i1", "10.0.0.9:80");
+    stage_put_many(0, 1);
+    stage_list_end(3);
+    cr_expect_eq(stage_shown_count("user.service.etcd"), 1);
+    cr_expect_eq(stage_shown_count("new.service.etcd"), 1);
+    cr_expect_null(stage_shown("now.service.etcd"));
+    cr_expect_eq(paper.revision, 3);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+}
+
+Test(mirror_loss, P3_a_list_that_is_believed_goes_to_the_adopted_table_at_once)
+{
+    mirror.confirm_loss_s = 10;
+    paper.published = 1;
+    restore(0, 12);
+    mirror_restored(&mirror, 77, 9);
+    stage_list_many(0, 2, 1);
+    stage_list_many(0, 9, 21);
+    cr_expect_eq(stage_shown_count("user.service.etcd"), 9);
+    stage_put_many(9, 10);
+    stage_commit(22);
+    cr_expect_eq(stage_shown_count("user.service.etcd"), 10);
+}
+
 Test(mirror_loss, snapshot_tells_that_the_first_list_lacks_too_much)
 {
     mirror.confirm_loss_s = 10;
