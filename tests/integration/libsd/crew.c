@@ -105,9 +105,9 @@ static int entries(const struct mate *mate, const char *folder)
     return count - 2;
 }
 
-struct holdings mate_holdings(const struct mate *mate)
+struct mate_use mate_holdings(const struct mate *mate)
 {
-    struct holdings holdings = { .threads = entries(mate, "task"),
+    struct mate_use holdings = { .threads = entries(mate, "task"),
                                  .descriptors = entries(mate, "fd") };
     char path[60];
     long pages = 0;

@@ -27,7 +27,7 @@ enum duty {
 };
 
 /* What a process holds. */
-struct holdings {
+struct mate_use {
     long rss_kib;
     int threads;
     int descriptors;
@@ -48,7 +48,7 @@ void mate_resume(struct mate *mate);
 bool mate_has_ended(struct mate *mate);
 
 /* Of one that runs. */
-struct holdings mate_holdings(const struct mate *mate);
+struct mate_use mate_holdings(const struct mate *mate);
 
 /* The name below CREW_PREFIX, and the value, of its i-th registration. */
 void mate_key(const struct mate *mate, int i, char *key, char *value);

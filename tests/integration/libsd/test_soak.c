@@ -199,11 +199,11 @@ static void look(void)
 /* ---- what they hold ----------------------------------------------------- */
 
 /* The first process is left alone, and has to be what it was. */
-static struct holdings early;
+static struct mate_use early;
 
 static void judge_holdings(double elapsed, double whole)
 {
-    struct holdings now = mate_holdings(&crew[0]);
+    struct mate_use now = mate_holdings(&crew[0]);
 
     if (elapsed < whole / 3 && elapsed < 120) {
         early = now;
@@ -365,7 +365,7 @@ TestSuite(soak, .init = setup, .fini = teardown, .timeout = 86400);
 
 static void report(double elapsed)
 {
-    struct holdings now = mate_holdings(&crew[0]);
+    struct mate_use now = mate_holdings(&crew[0]);
 
     fprintf(stderr,
             "%.0f s: %u looks, term %llu, absent %.2f s, present %.2f s, stalled %.2f s; "
