@@ -23,6 +23,7 @@ follow() {
 
 # They wait more than they do: three at a time.
 for guide; do
+    grep -q '^```sh' "$guide" || continue # nothing to run
     [ "$(jobs -pr | wc -l)" -lt 3 ] || wait -n
     follow "$guide" >"$results/${guide##*/}" &
 done
