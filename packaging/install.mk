@@ -129,7 +129,7 @@ distcheck: dist ## unpack that and run all tests in there
 	tar --compare -Jf $(TARBALL) -C $(B)/distcheck
 	rm -rf $(B)/distcheck
 
-.PHONY: deb deb-check rpm
+.PHONY: deb deb-check rpm rpm-check
 deb: dist ## build the Debian packages into build/deb/
 	packaging/deb $(VERSION) $(TARBALL) $(B)/deb
 
@@ -139,6 +139,9 @@ rpm: dist ## build the RPM packages into build/rpm/
 # Too long for `make check`: it builds everything anew.
 deb-check: deb all $(B)/user-service ## install, upgrade, remove and purge them under an overlay; build them again
 	@TEST_TIMEOUT=900 tests/run $(B)/log tests/packages/deb.sh
+
+rpm-check: rpm all $(B)/user-service ## install, upgrade and remove them under an overlay
+	@TEST_TIMEOUT=900 tests/run $(B)/log tests/packages/rpm.sh
 
 $I/%.service: packaging/systemd/%.service force
 	@mkdir -p $(@D)
