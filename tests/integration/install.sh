@@ -24,6 +24,24 @@ no_path_inside() {
         LD_LIBRARY_PATH=${PKG_CONFIG_PATH%/*} "$tree/usr/sbin/etcdsd-watcher" --version >/dev/null
 }
 
+# Symbols for debuggers and linkers go, those for the dynamic linker stay: it runs.
+# The archive keeps what a linker looks for.
+stripped() {
+    local stripped=$work/stripped
+    make -s -C "$top" install-strip DESTDIR="$stripped" prefix=/usr >"$work/strip.log" 2>&1 &&
+        make -s -C "$top" installcheck DESTDIR="$stripped" prefix=/usr >>"$work/strip.log" 2>&1 &&
+        readelf -SW "$tree/usr/bin/etcdsd" | grep -q '\.symtab' &&
+        ! readelf -SW "$stripped"/usr/{,s}bin/* "${PKG_CONFIG_PATH/#"$tree"/$stripped}"/../*.so.* | grep -E '\.symtab|\.debug_' &&
+        nm "${PKG_CONFIG_PATH/#"$tree"/$stripped}/../libsd.a" 2>/dev/null | grep -q ' T libsd_open$'
+}
+
+# What runs is of this tree's version, or make installcheck says so.
+another_version_is_noticed() {
+    printf '#!/bin/sh\necho etcdsd 0.0.1\n' >"$work/stripped/usr/bin/etcdsd"
+    ! make -s -C "$top" installcheck DESTDIR="$work/stripped" prefix=/usr 2>"$work/check.log" &&
+        logged check 'bin/etcdsd is not of version'
+}
+
 # The first ```c block of README.md.
 readme_program() {
     # shellcheck disable=SC2016 # backquotes are text
@@ -83,6 +101,8 @@ uninstalled() {
 
 check 'make install puts everything in its place' installed
 check 'what is installed holds no path of the build tree' no_path_inside
+check 'make install-strip leaves symbols out, and what it installs runs' stripped
+check 'make installcheck would notice another version' another_version_is_noticed
 check 'the program in README.md is the example' readme_shows_the_example
 check 'the program in README.md compiles with pkg-config' readme_program
 check 'the program in README.md registers' readme_program_runs
