@@ -19,13 +19,23 @@
 
 /* ---- finding ------------------------------------------------------------ */
 
+/* Word by word; of the last word, the bytes that are left, or those of the text
+ * before them as well. */
 uint64_t catalog_hash(const char *service)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    size_t size = strlen(service);
+    uint64_t hash = size;
+    uint64_t word = 0;
 
-    for (; *service; service++)
-        hash = (hash ^ (unsigned char)*service) * UINT64_C(0x100000001b3);
-    return hash ^ (hash >> 32);
+    if (size >= 8) {
+        for (size_t at = 0; at + 8 < size; at += 8)
+            hash = table_mix(table_load8(service + at) ^ hash, TABLE_HASH_KEY);
+        word = table_load8(service + size - 8);
+    } else {
+        for (size_t at = 0; at < size; at++)
+            word = word << 8 | (unsigned char)service[at];
+    }
+    return table_mix(word ^ hash, TABLE_HASH_KEY);
 }
 
 static struct catalog_index *index_new(size_t slots, struct catalog_index *older)

@@ -43,14 +43,17 @@ static uint64_t mix(uint64_t a, uint64_t b)
 uint64_t peer_identity(uint8_t family, const uint8_t *address, uint16_t port, const char *host)
 {
     uint64_t hash = mix(port, (uint64_t)family + UINT64_C(0x9e3779b97f4a7c15));
-    uint64_t words[2] = { 0 };
+    uint64_t first = 0;
+    uint64_t second = 0;
 
     if (family == 0) {
         for (; *host; host++)
             hash = mix(hash, (unsigned char)*host);
     } else {
-        memcpy(words, address, family == 4 ? 4 : 16);
-        hash = mix(mix(hash, words[0]), words[1]);
+        memcpy(&first, address, family == 4 ? 4 : sizeof first);
+        if (family != 4)
+            memcpy(&second, address + sizeof first, sizeof second);
+        hash = mix(mix(hash, first), second);
     }
     return hash ? hash : 1; /* 0 is nobody's */
 }

@@ -98,17 +98,26 @@ static int pick_own(struct catalog *catalog, const libsd_pick_options *options,
     return rc;
 }
 
-static enum shared_answer pick_shared(libsd *sd, const char *service, struct catalog *catalog,
+/* Once for each service, if all goes well: its room on the stack is not for the
+ * others. */
+__attribute__((noinline)) static enum shared_answer
+pick_shared_stranger(const libsd *sd, const char *service, const struct pick *pick, bool stale,
+                     libsd_picked *picked)
+{
+    struct shared_name name;
+
+    shared_name_init(&name, service, sd->options.domain);
+    return shared_table_pick(&name, stale, pick, picked);
+}
+
+static enum shared_answer pick_shared(const libsd *sd, const char *service, struct catalog *catalog,
                                       const libsd_pick_options *options, bool stale,
                                       libsd_picked *picked)
 {
     const struct pick pick = make_pick(catalog, options);
-    struct shared_name name;
 
-    if (catalog)
-        return shared_table_pick(&catalog->name, stale, &pick, picked);
-    shared_name_init(&name, service, sd->options.domain);
-    return shared_table_pick(&name, stale, &pick, picked);
+    return catalog ? shared_table_pick(&catalog->name, stale, &pick, picked)
+                   : pick_shared_stranger(sd, service, &pick, stale, picked);
 }
 
 static int nothing_yet(libsd *sd, const char *service, int code)

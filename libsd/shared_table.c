@@ -27,17 +27,24 @@ bool shared_table_is_allowed(const libsd *sd)
            (options->source == SOURCE_TABLE || !options->own_endpoints);
 }
 
+static bool is_following(const struct table_view *view)
+{
+    return (table_load(view->words + TABLE_H_STATE) & 0xff) == TABLE_LIVE;
+}
+
 static bool is_current(const struct table_view *view)
 {
     uint64_t heartbeat = table_load(view->words + TABLE_H_HEARTBEAT);
 
-    return (table_load(view->words + TABLE_H_STATE) & 0xff) == TABLE_LIVE &&
-           (table_is_near((uint64_t)time(NULL), heartbeat >> 32) ||
-            table_is_fresh(view, table_now()));
+    return is_following(view) && (table_is_near((uint64_t)time(NULL), heartbeat >> 32) ||
+                                  table_is_fresh(view, table_now()));
 }
 
 static bool view_take(bool stale, struct table_view *view)
 {
+    /* Nearly always; and the clock is asked only once. */
+    if (table_source_glance(&source, view) && is_following(view))
+        return true;
     return table_source_view(&source, view) &&
            (is_current(view) || (stale && table_source_is_usable(&source, view)));
 }
@@ -144,13 +151,13 @@ struct row {
     uint64_t identity;
 };
 
-/* False: the record is not whole. */
-static bool row_read(const struct table_record *record, uint32_t i, struct row *row)
+/* Instance i of the record in row->owner.  False: the record is not whole. */
+static bool row_read(struct row *row, uint32_t i)
 {
+    const struct table_record *record = &row->owner.record;
     const struct table_shape *shape = &record->shape;
     uint32_t v4;
 
-    row->owner.record = *record;
     if (!table_owner_set(&row->owner, i) || row->owner.label_length > TABLE_MAX_LABEL)
         return false;
     row->port = (uint16_t)(table_load(record->at + table_instances_at(*shape) + i) >> 16);
@@ -199,18 +206,19 @@ static uint32_t choose(const struct table_record *record, const struct pick *pic
 
 /* The one that wants the key most; those at rest only if there are no others.
  * False: the record is not whole. */
-static bool sticky(const struct table_record *record, const struct pick *pick, struct row *row)
+static bool sticky(struct row *row, const struct pick *pick)
 {
-    struct row other;
+    const uint32_t count = row->owner.record.shape.instances;
+    struct row other = *row;
     uint64_t most = 0;
     bool found = false;
     bool found_rests = true;
 
-    for (uint32_t i = 0; i < record->shape.instances; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t score;
         bool rests;
 
-        if (!row_read(record, i, &other))
+        if (!row_read(&other, i))
             return false;
         score = rota_score(pick->key, other.identity);
         rests = pick_rests(pick, other.identity);
@@ -224,21 +232,22 @@ static bool sticky(const struct table_record *record, const struct pick *pick, s
     return found;
 }
 
-static bool in_turn(const struct table_record *record, const struct pick *pick, struct row *row)
+static bool in_turn(struct row *row, const struct pick *pick)
 {
+    const struct table_record *record = &row->owner.record;
     uint32_t first;
 
     if (record->shape.instances == 0)
         return false;
     for (int i = 0; i < PICK_TURNS; i++) {
-        if (!row_read(record, choose(record, pick), row))
+        if (!row_read(row, choose(record, pick)))
             return false;
         if (!pick_rests(pick, row->identity))
             return true;
     }
     first = (uint32_t)(pick_turn(pick) % record->shape.instances);
     for (uint32_t i = 0; i < record->shape.instances; i++) {
-        if (!row_read(record, (first + i) % record->shape.instances, row))
+        if (!row_read(row, (first + i) % record->shape.instances))
             return false;
         if (!pick_rests(pick, row->identity))
             return true;
@@ -288,24 +297,24 @@ enum shared_answer shared_table_pick(struct shared_name *name, bool stale, const
                                      libsd_picked *picked)
 {
     struct row row = { 0 };
+    const struct table_record *record = &row.owner.record;
 
     for (int i = 0; i < LOOKUP_TRIES && name->owner.length; i++) {
-        struct table_record record;
         struct table_view view;
         enum table_result result;
 
         if (!view_take(stale, &view) || !name_is_possible(name, &view) ||
             !has_content(&view, name->domain))
             return SHARED_UNKNOWN;
-        result = table_find(&view, &name->owner, &record);
+        result = table_find(&view, &name->owner, &row.owner.record);
         if (result == TABLE_FOUND) {
-            bool read = table_record_fits(&record) &&
-                        (pick->policy == LIBSD_PICK_STICKY ? sticky(&record, pick, &row)
-                                                           : in_turn(&record, pick, &row));
+            bool read =
+                table_record_fits(record) &&
+                (pick->policy == LIBSD_PICK_STICKY ? sticky(&row, pick) : in_turn(&row, pick));
 
             if (read)
                 fill(&row, picked);
-            if (read && table_record_is_whole(&record))
+            if (read && table_record_is_whole(record))
                 return SHARED_FOUND;
         } else if (result == TABLE_MISS && table_view_holds(&view)) {
             return absent(&view);
@@ -360,14 +369,14 @@ static struct libsd_snapshot *copy(const struct table_owner *owner, const char *
 {
     const struct table_record *record = &owner->record;
     struct libsd_snapshot *snapshot = snapshot_new(record->shape.instances);
-    struct row row = { 0 };
+    struct row row = { .owner = *owner };
 
     for (uint32_t i = 0; snapshot && i < record->shape.instances; i++) {
         libsd_instance instance;
         char label[TABLE_MAX_LABEL + 1];
         struct peer *peer;
 
-        if (!row_read(record, i, &row))
+        if (!row_read(&row, i))
             break;
         if (owner->label_length && row.owner.label_at != owner->label_at)
             continue;

@@ -182,17 +182,36 @@ enum table_result table_find(const struct table_view *view, const struct table_n
 
 /* ---- instances --------------------------------------------------------- */
 
-/* Copies `count` bytes of the record, from byte `at` on. */
+/* Byte `at` of the record. */
+static unsigned char byte_at(const struct table_record *record, uint32_t at)
+{
+    uint64_t word = table_load(record->at + at / 8);
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (unsigned char)(word >> 8 * (at % 8));
+#else
+    return (unsigned char)(word >> (56 - 8 * (at % 8)));
+#endif
+}
+
+/* Copies `count` bytes of the record, from byte `at` on, in whole words: up to
+ * seven bytes more are written, but no word is read that has none of them. */
 static void copy_bytes(const struct table_record *record, uint32_t at, uint32_t count, char *to)
 {
-    while (count > 0) {
-        uint64_t word = table_load(record->at + at / 8);
-        uint32_t skip = at % 8, some = 8 - skip < count ? 8 - skip : count;
+    const table_word *words = record->at + at / 8;
+    uint32_t skip = at % 8;
 
-        memcpy(to, (const char *)&word + skip, some);
-        to += some;
-        at += some;
-        count -= some;
+    for (uint32_t done = 0; done < count; done += 8, words++) {
+        uint64_t word = table_load(words);
+        uint64_t next = skip + (count - done) > 8 ? table_load(words + 1) : 0;
+
+        /* Shifted twice: at once, by 64, is undefined. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        word = word >> 8 * skip | next << 8 << (56 - 8 * skip);
+#else
+        word = word << 8 * skip | next >> 8 >> (56 - 8 * skip);
+#endif
+        memcpy(to + done, &word, sizeof word);
     }
 }
 
@@ -200,7 +219,6 @@ bool table_owner_set(struct table_owner *owner, uint32_t i)
 {
     const struct table_record *record = &owner->record;
     uint64_t size = record->words * sizeof *record->at, word;
-    unsigned char label_length;
 
     if (table_instances_at(record->shape) + i >= record->words)
         return false;
@@ -210,10 +228,9 @@ bool table_owner_set(struct table_owner *owner, uint32_t i)
     owner->label_at = (uint32_t)(word >> 32) + 1;
     if (owner->label_at == 0 || owner->label_at > size)
         return false;
-    copy_bytes(record, owner->label_at - 1, 1, (char *)&label_length);
-    owner->label_length = label_length;
+    owner->label_length = byte_at(record, owner->label_at - 1);
     return owner->first < record->shape.v4 + record->shape.v6 &&
-           label_length <= size - owner->label_at;
+           owner->label_length <= size - owner->label_at;
 }
 
 void table_label_copy(const struct table_owner *owner, char *to)
@@ -228,7 +245,7 @@ static enum table_result find_label(struct table_owner *owner, const char *label
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2, common;
-        char theirs[TABLE_MAX_LABEL];
+        char theirs[TABLE_MAX_LABEL + 1]; /* whole words */
         int order;
 
         if (!table_owner_set(owner, middle) || owner->label_length > sizeof theirs)

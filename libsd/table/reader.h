@@ -137,7 +137,9 @@ static inline uint32_t table_owner_name_size(const struct table_owner *owner)
 }
 
 static inline void table_owner_name(const struct table_owner *owner, char *name);
-void table_label_copy(const struct table_owner *owner, char *to); /* not terminated */
+/* Not terminated; in whole words as well: 64 bytes hold any label that is not
+ * longer than TABLE_MAX_LABEL, which is for the caller to see to. */
+void table_label_copy(const struct table_owner *owner, char *to);
 
 /* Instance i of the record (0 to shape.instances - 1) as an owner.  False: the
  * record is not whole. */

@@ -104,10 +104,9 @@ static inline bool table_is_fresh(const struct table_view *view, int64_t now)
 TABLE_COLD bool table_source_look(struct table_source *source, int64_t now,
                                   struct table_view *view);
 
-/* Takes a view of the newest table.  Looks at the path (a handful of system
- * calls) only if there is no fresh table, and then once a second at most.
- * False: there is no table. */
-static inline bool table_source_view(struct table_source *source, struct table_view *view)
+/* Takes a view of the newest table if its writer lives, without looking at the
+ * path. */
+static inline bool table_source_glance(struct table_source *source, struct table_view *view)
 {
     struct table_window *window = atomic_load_explicit(&source->current, memory_order_acquire);
 
@@ -116,16 +115,23 @@ static inline bool table_source_view(struct table_source *source, struct table_v
      *
      * time(2) costs half of what other clocks do.  Where it was set since the
      * heartbeat, the monotonic clock is asked. */
-    if (window != NULL) {
-        view->words = (const table_word *)atomic_load_explicit(&window->at, memory_order_relaxed);
-        view->bytes = atomic_load_explicit(&window->bytes, memory_order_relaxed);
-        view->generation = table_load(view->words + TABLE_H_GENERATION);
-        if (view->generation != 0 &&
-            table_is_near((uint64_t)time(NULL),
-                          table_load(view->words + TABLE_H_HEARTBEAT) >> 32) &&
-            (table_load(view->words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED)
-            return true;
-    }
+    if (window == NULL)
+        return false;
+    view->words = (const table_word *)atomic_load_explicit(&window->at, memory_order_relaxed);
+    view->bytes = atomic_load_explicit(&window->bytes, memory_order_relaxed);
+    view->generation = table_load(view->words + TABLE_H_GENERATION);
+    return view->generation != 0 &&
+           table_is_near((uint64_t)time(NULL), table_load(view->words + TABLE_H_HEARTBEAT) >> 32) &&
+           (table_load(view->words + TABLE_H_STATE) & 0xff) != TABLE_SUPERSEDED;
+}
+
+/* Takes a view of the newest table.  Looks at the path (a handful of system
+ * calls) only if there is no fresh table, and then once a second at most.
+ * False: there is no table. */
+static inline bool table_source_view(struct table_source *source, struct table_view *view)
+{
+    if (table_source_glance(source, view))
+        return true;
     {
         struct table_view other;
         bool good = table_source_look(source, table_now(), &other);

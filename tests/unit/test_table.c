@@ -2,6 +2,7 @@
  *
  * Writer and reader together: what is put is what is found.
  */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -146,6 +147,36 @@ Test(table, a_repeated_label_stays_with_the_first)
     table_writer_publish(f.writer);
     cr_expect_str_eq(ask("a.u.service.etcd"), "10.0.0.9");
     cr_expect_str_eq(ask("u.service.etcd"), "10.0.0.1 10.0.0.9");
+}
+
+/* They follow each other in the record, so they begin anywhere in a word. */
+Test(table, labels_of_every_length_are_found_and_copied)
+{
+    char name[64 + sizeof "u.service.etcd"], label[64], all[5000] = "";
+    static struct table_source source;
+    struct table_owner owner;
+    struct table_view view;
+
+    for (uint32_t length = 1; length <= TABLE_MAX_LABEL; length++) {
+        for (uint32_t i = 0; i < length; i++)
+            label[i] = (char)('a' + (length + i) % 26);
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%.*s=10.0.0.%u ", (int)length, label,
+                 length);
+    }
+    cr_assert_geq(table_put(&f, "u.service.etcd", all), 0);
+    table_writer_publish(f.writer);
+    source.path = f.path;
+    cr_assert(table_source_view(&source, &view));
+    for (uint32_t length = 1; length <= TABLE_MAX_LABEL; length++) {
+        for (uint32_t i = 0; i < length; i++)
+            name[i] = (char)('a' + (length + i) % 26);
+        strcpy(name + length, ".u.service.etcd");
+        cr_assert_eq(table_find_owner(&view, name, strlen(name), &owner), TABLE_FOUND, "%s", name);
+        cr_assert_eq(owner.label_length, length);
+        table_label_copy(&owner, label);
+        cr_assert_arr_eq(label, name, length);
+        cr_assert_eq(ntohl(table_record_v4(&owner.record, owner.first)), 0x0a000000 + length);
+    }
 }
 
 Test(table, says_whether_a_put_changed_anything)
