@@ -31,6 +31,8 @@ INTEGRATION_TESTS = $(wildcard tests/integration/libsd/test_*.c)
 TSAN_TESTS = $(addprefix tests/, \
 	integration/libsd/test_async.c \
 	integration/libsd/test_discovery.c \
+	integration/libsd/test_discovery_callbacks.c \
+	integration/libsd/test_discovery_outages.c \
 	integration/libsd/test_election.c \
 	integration/libsd/test_faults.c \
 	integration/libsd/test_health.c \
@@ -271,7 +273,7 @@ coverage: ## say which lines the tests reach: build/coverage/coverage.md, uncove
 # Leaks are the address sanitizer's; what a forked child can't free safely is none.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=no --trace-children=yes \
 	--trace-children-skip=*/etcd,*/etcdctl,*/sh,*/bash,*/rm,*/openssl
-VALGRIND_TESTS = $(addprefix tests/integration/libsd/test_,async.c discovery.c election.c kv.c lock.c ops.c register.c txn.c watch.c)
+VALGRIND_TESTS = $(addprefix tests/integration/libsd/test_,async.c discovery.c discovery_callbacks.c election.c kv.c lock.c ops.c register.c txn.c watch.c)
 valgrind: all $(call programs,$(VALGRIND_TESTS),obj) ## run the tests of libsd's essence under valgrind
 	UNDER_VALGRIND=1 TEST_UNDER='$(VALGRIND)' TEST_TIMEOUT=900 tests/run $(B)/log $(call programs,$(VALGRIND_TESTS),obj)
 
