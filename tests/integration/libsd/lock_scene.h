@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * An etcd, two handles, and what locks are told, for the tests of locks.
+ * An etcd, two handles, and what locks are told, for the tests of locks and
+ * elections.
  */
 #ifndef ETCDSD_TESTS_LOCK_SCENE_H
 #define ETCDSD_TESTS_LOCK_SCENE_H
@@ -14,7 +15,7 @@
 extern struct lock_scene {
     struct etcd etcd;
     libsd *sd;
-    libsd *judge; /* looks at the keys */
+    libsd *judge; /* looks at the keys; somebody else */
 } locks;
 
 /* Before and after each test. */

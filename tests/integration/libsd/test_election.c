@@ -12,14 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "etcd.h"
+#include "lock_scene.h"
 #include "proxy.h"
 
 #define NAME "elections/a"
-
-static struct etcd etcd;
-static libsd *sd;
-static libsd *other;
 
 /* ---- the gazette -------------------------------------------------------- */
 
@@ -74,21 +70,7 @@ static bool ends_with(const char *text)
 
 /* ---- help --------------------------------------------------------------- */
 
-static void setup(void)
-{
-    etcd_start(&etcd);
-    sd = etcd_open(&etcd, NULL);
-    other = etcd_open(&etcd, NULL);
-}
-
-static void teardown(void)
-{
-    libsd_close(sd);
-    libsd_close(other);
-    etcd_end(&etcd);
-}
-
-TestSuite(election, .init = setup, .fini = teardown, .timeout = 90);
+TestSuite(election, .init = lock_scene_begin, .fini = lock_scene_end, .timeout = 90);
 
 static libsd_leadership *lead(libsd *handle, const char *value)
 {
@@ -114,7 +96,7 @@ static bool leads(const char *value)
     libsd_kvs *kvs = NULL;
     bool same = false;
 
-    if (libsd_leader(other, NAME, &kvs, 0) == 0) {
+    if (libsd_leader(locks.judge, NAME, &kvs, 0) == 0) {
         libsd_slice got = libsd_kvs_at(kvs, 0)->value;
 
         same = got.size == strlen(value) && memcmp(got.data, value, got.size) == 0;
@@ -126,7 +108,7 @@ static bool leads(const char *value)
 static bool nobody_leads(void)
 {
     libsd_kvs *kvs = NULL;
-    int rc = libsd_leader(other, NAME, &kvs, 0);
+    int rc = libsd_leader(locks.judge, NAME, &kvs, 0);
 
     libsd_kvs_free(kvs);
     return rc == LIBSD_ENOTFOUND;
@@ -137,7 +119,7 @@ static size_t candidates(void)
     libsd_kvs *kvs = NULL;
     size_t count = 999;
 
-    if (libsd_list(other, libsd_str(NAME "/"), 0, &kvs, 0) == 0)
+    if (libsd_list(locks.judge, libsd_str(NAME "/"), 0, &kvs, 0) == 0)
         count = libsd_kvs_count(kvs);
     libsd_kvs_free(kvs);
     return count;
@@ -159,9 +141,9 @@ Test(election, leader_is_known_proclaims_and_resigns)
     libsd_leadership *second;
 
     cr_assert(nobody_leads());
-    first = lead(sd, "one");
+    first = lead(locks.sd, "one");
     cr_assert(leads("one"));
-    second = stand(other, "two");
+    second = stand(locks.judge, "two");
     UNTIL(candidates() == 2, 5);
     cr_assert_eq(libsd_proclaim(first, libsd_str("uno"), 0), 0);
     cr_assert(leads("uno"));
@@ -177,10 +159,11 @@ Test(election, leader_is_known_proclaims_and_resigns)
 
 Test(election, campaign_that_times_out_is_withdrawn)
 {
-    libsd_leadership *first = lead(sd, "one");
+    libsd_leadership *first = lead(locks.sd, "one");
     libsd_leadership *second = NULL;
 
-    cr_assert_eq(libsd_campaign(other, NAME, libsd_str("two"), 10, 400, &second), LIBSD_ETIMEDOUT);
+    cr_assert_eq(libsd_campaign(locks.judge, NAME, libsd_str("two"), 10, 400, &second),
+                 LIBSD_ETIMEDOUT);
     cr_assert_null(second);
     UNTIL(candidates() == 1, 5);
     cr_assert_eq(libsd_resign(first, 0), 0);
@@ -189,12 +172,12 @@ Test(election, campaign_that_times_out_is_withdrawn)
 
 Test(election, proclaiming_after_the_loss_is_refused)
 {
-    libsd_leadership *leadership = lead(sd, "one");
+    libsd_leadership *leadership = lead(locks.sd, "one");
     char key[200];
     libsd_slice slice = libsd_lock_key(leadership);
 
     snprintf(key, sizeof key, "%.*s", (int)slice.size, (const char *)slice.data);
-    cr_assert_eq(libsd_delete(other, libsd_str(key), 0), 1);
+    cr_assert_eq(libsd_delete(locks.judge, libsd_str(key), 0), 1);
     /* Whether this comes before or after our hearing of it. */
     cr_assert_eq(libsd_proclaim(leadership, libsd_str("still me"), 0), LIBSD_ECONFLICT);
     cr_assert(nobody_leads());
@@ -207,8 +190,8 @@ Test(election, values_may_hold_any_bytes)
     libsd_leadership *leadership = NULL;
     libsd_kvs *kvs = NULL;
 
-    cr_assert_eq(libsd_campaign(sd, NAME, libsd_bytes("a\0b", 3), 10, 0, &leadership), 0);
-    cr_assert_eq(libsd_leader(other, NAME, &kvs, 0), 0);
+    cr_assert_eq(libsd_campaign(locks.sd, NAME, libsd_bytes("a\0b", 3), 10, 0, &leadership), 0);
+    cr_assert_eq(libsd_leader(locks.judge, NAME, &kvs, 0), 0);
     cr_assert(libsd_kvs_at(kvs, 0)->value.size == 3 &&
               memcmp(libsd_kvs_at(kvs, 0)->value.data, "a\0b", 3) == 0);
     cr_assert_eq(libsd_kvs_at(kvs, 0)->create_revision, libsd_lock_revision(leadership));
@@ -220,16 +203,16 @@ Test(election, values_may_hold_any_bytes)
 
 Test(election, observer_is_told_of_leaders_values_and_of_nobody)
 {
-    libsd_observer *observer = observe(other);
+    libsd_observer *observer = observe(locks.judge);
     libsd_leadership *first;
     libsd_leadership *second;
 
     UNTIL(says("- "), 5);
-    first = lead(sd, "one");
+    first = lead(locks.sd, "one");
     UNTIL(says("- +one "), 5);
     cr_assert_eq(libsd_proclaim(first, libsd_str("uno"), 0), 0);
     UNTIL(says("- +one +uno "), 5);
-    second = stand(sd, "two");
+    second = stand(locks.sd, "two");
     UNTIL(candidates() == 2, 5);
     cr_assert_eq(libsd_resign(first, 0), 0);
     UNTIL(says("- +one +uno +two "), 5);
@@ -237,21 +220,21 @@ Test(election, observer_is_told_of_leaders_values_and_of_nobody)
     cr_assert_eq(libsd_resign(second, 0), 0);
     UNTIL(says("- +one +uno +two - "), 5);
     libsd_observe_close(observer);
-    second = lead(sd, "three");
+    second = lead(locks.sd, "three");
     cr_assert_eq(libsd_resign(second, 0), 0);
     cr_assert(says("- +one +uno +two - "), "told after its end");
 }
 
 Test(election, no_leader_is_skipped_however_short_its_time)
 {
-    libsd_observer *observer = observe(other);
+    libsd_observer *observer = observe(locks.judge);
     char all[2000] = "- ";
     char value[20];
 
     UNTIL(says("- "), 5);
     for (int i = 0; i < 30; i++) {
         snprintf(value, sizeof value, "v%d", i);
-        cr_assert_eq(libsd_resign(lead(sd, value), 0), 0);
+        cr_assert_eq(libsd_resign(lead(locks.sd, value), 0), 0);
         snprintf(all + strlen(all), sizeof all - strlen(all), "+%s - ", value);
     }
     UNTIL(says(all), 10);
@@ -262,22 +245,22 @@ Test(election, no_leader_is_skipped_however_short_its_time)
 static void lead_out_of_sight(bool compact)
 {
     struct proxy proxy;
-    struct etcd through = etcd;
+    struct etcd through = locks.etcd;
     libsd *far;
     libsd_observer *observer;
-    libsd_leadership *leadership = lead(sd, "one");
+    libsd_leadership *leadership = lead(locks.sd, "one");
 
-    proxy_start(&proxy, etcd.url, NULL);
+    proxy_start(&proxy, locks.etcd.url, NULL);
     memcpy(through.url, proxy.url, sizeof through.url);
     far = etcd_open(&through, NULL);
     observer = observe(far);
     UNTIL(says("+one "), 5);
     proxy_freeze(&proxy);
     cr_assert_eq(libsd_resign(leadership, 0), 0);
-    cr_assert_eq(libsd_resign(lead(sd, "two"), 0), 0);
-    leadership = lead(sd, "three");
+    cr_assert_eq(libsd_resign(lead(locks.sd, "two"), 0), 0);
+    leadership = lead(locks.sd, "three");
     if (compact)
-        etcd_compact(&etcd, put(sd, "/elsewhere", "x"));
+        etcd_compact(&locks.etcd, put(locks.sd, "/elsewhere", "x"));
     proxy_thaw(&proxy);
     proxy_cut(&proxy);
     UNTIL(ends_with("+three "), 30);
@@ -304,12 +287,12 @@ Test(election, outage_is_told_as_unknown_and_then_mended)
     libsd_leadership *leadership = NULL;
     libsd_observer *observer;
 
-    cr_assert_eq(libsd_campaign(sd, NAME, libsd_str("one"), 60, 0, &leadership), 0);
-    observer = observe(other);
+    cr_assert_eq(libsd_campaign(locks.sd, NAME, libsd_str("one"), 60, 0, &leadership), 0);
+    observer = observe(locks.judge);
     UNTIL(says("+one "), 5);
-    etcd_kill(&etcd);
+    etcd_kill(&locks.etcd);
     UNTIL(says("+one ? "), 10);
-    etcd_restart(&etcd);
+    etcd_restart(&locks.etcd);
     UNTIL(says("+one ? +one "), 20);
     cr_assert(libsd_lock_is_held(leadership));
     cr_assert_eq(libsd_proclaim(leadership, libsd_str("uno"), 0), 0);
@@ -333,10 +316,10 @@ Test(election, observer_may_be_closed_by_its_callback_and_with_its_handle)
 {
     int state = 0;
 
-    cr_assert_eq(libsd_observe(sd, NAME, close_myself, &state, &self), 0);
+    cr_assert_eq(libsd_observe(locks.sd, NAME, close_myself, &state, &self), 0);
     UNTIL(__atomic_load_n(&state, __ATOMIC_SEQ_CST) == LIBSD_LEADER_NONE, 5);
-    observe(sd);
-    observe(sd);
+    observe(locks.sd);
+    observe(locks.sd);
 }
 
 /* ---- etcd's own --------------------------------------------------------- */
@@ -354,10 +337,10 @@ Test(election, etcdctl_and_election_service_see_our_leader_and_we_theirs)
 
     if (system("etcdctl version >/dev/null 2>&1") != 0)
         cr_skip_test("no etcdctl");
-    leadership = lead(sd, "ours");
+    leadership = lead(locks.sd, "ours");
     add_base64(ask, NAME);
     strcat(ask, "\"}");
-    cr_assert_eq(etcd_ask(&etcd, "/v3/election/leader", ask, answer, sizeof answer), 200);
+    cr_assert_eq(etcd_ask(&locks.etcd, "/v3/election/leader", ask, answer, sizeof answer), 200);
     add_base64(expected, "ours");
     cr_assert(strstr(answer, expected), "%s", answer);
 
@@ -367,13 +350,14 @@ Test(election, etcdctl_and_election_service_see_our_leader_and_we_theirs)
         setenv("ETCDCTL_API", "3", 1);
         if (!freopen("/dev/null", "w", stdout))
             _exit(126);
-        execlp("etcdctl", "etcdctl", "--endpoints", etcd.url, "elect", NAME, "ctl", (char *)NULL);
+        execlp("etcdctl", "etcdctl", "--endpoints", locks.etcd.url, "elect", NAME, "ctl",
+               (char *)NULL);
         _exit(127);
     }
     UNTIL(candidates() == 2, 10);
-    observer = observe(other);
+    observer = observe(locks.judge);
     UNTIL(says("+ours "), 5);
-    next = stand(sd, "next");
+    next = stand(locks.sd, "next");
     cr_assert_eq(libsd_resign(leadership, 0), 0);
     UNTIL(says("+ours +ctl "), 5);
     cr_assert(leads("ctl"));
@@ -388,7 +372,7 @@ Test(election, etcdctl_and_election_service_see_our_leader_and_we_theirs)
     strcat(campaign, "\",\"value\":\"");
     add_base64(campaign, "theirs");
     strcat(campaign, "\"}");
-    cr_assert_eq(etcd_post(&etcd, "/v3/election/campaign", campaign), 200);
+    cr_assert_eq(etcd_post(&locks.etcd, "/v3/election/campaign", campaign), 200);
     cr_assert(leads("theirs"));
     libsd_observe_close(observer);
 }

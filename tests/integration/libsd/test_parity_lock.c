@@ -11,29 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "etcd.h"
+#include "lock_scene.h"
 
 #define NAME "parity"
 
-static struct etcd etcd;
-static libsd *sd;
-static libsd *other;
-
-static void setup(void)
-{
-    etcd_start(&etcd);
-    sd = etcd_open(&etcd, NULL);
-    other = etcd_open(&etcd, NULL);
-}
-
-static void teardown(void)
-{
-    libsd_close(sd);
-    libsd_close(other);
-    etcd_end(&etcd);
-}
-
-TestSuite(parity_lock, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(parity_lock, .init = lock_scene_begin, .fini = lock_scene_end, .timeout = 60);
 
 static libsd_mutex *locked(libsd *by)
 {
@@ -46,30 +28,30 @@ static libsd_mutex *locked(libsd *by)
 
 Test(parity_lock, lock_and_unlock_leave_nothing)
 {
-    libsd_mutex *mutex = locked(sd);
+    libsd_mutex *mutex = locked(locks.sd);
     libsd_slice key = libsd_lock_key(mutex);
     libsd_kvs *kvs = NULL;
 
     cr_assert(key.size > strlen(NAME) && memcmp(key.data, NAME "/", strlen(NAME) + 1) == 0);
-    cr_assert_eq(libsd_get(other, key, &kvs, 0), 0);
+    cr_assert_eq(libsd_get(locks.judge, key, &kvs, 0), 0);
     cr_assert_eq(libsd_kvs_at(kvs, 0)->create_revision, libsd_lock_revision(mutex));
     libsd_kvs_free(kvs);
     cr_assert_eq(libsd_unlock(mutex, 0), 0);
-    cr_assert_eq(libsd_list(other, libsd_str(NAME), 0, &kvs, 0), 0);
+    cr_assert_eq(libsd_list(locks.judge, libsd_str(NAME), 0, &kvs, 0), 0);
     cr_assert_eq(libsd_kvs_count(kvs), 0);
     libsd_kvs_free(kvs);
 }
 
 Test(parity_lock, second_lock_waits_for_unlock)
 {
-    libsd_mutex *first = locked(sd);
+    libsd_mutex *first = locked(locks.sd);
     libsd_mutex *second = NULL;
 
-    cr_assert_eq(libsd_lock(other, NAME, 10, 300, &second), LIBSD_ETIMEDOUT);
+    cr_assert_eq(libsd_lock(locks.judge, NAME, 10, 300, &second), LIBSD_ETIMEDOUT);
     cr_assert_null(second);
-    cr_assert_eq(libsd_trylock(other, NAME, 10, 0, &second), LIBSD_ECONFLICT);
+    cr_assert_eq(libsd_trylock(locks.judge, NAME, 10, 0, &second), LIBSD_ECONFLICT);
     cr_assert_eq(libsd_unlock(first, 0), 0);
-    cr_assert_eq(libsd_unlock(locked(other), 0), 0);
+    cr_assert_eq(libsd_unlock(locked(locks.judge), 0), 0);
 }
 
 /* A process that dies with the lock. */
@@ -84,14 +66,14 @@ Test(parity_lock, second_lock_waits_for_the_lease_of_a_dead_one)
     cr_assert_eq(pipe(ready), 0);
     child = fork();
     if (child == 0) {
-        libsd *own = etcd_open(&etcd, NULL);
+        libsd *own = etcd_open(&locks.etcd, NULL);
 
         _exit(libsd_lock(own, NAME, 4, 10000, &mutex) == 0 && write(ready[1], "x", 1) == 1 ? 0 : 1);
     }
     cr_assert_eq(read(ready[0], &byte, 1), 1);
     begin = seconds();
     cr_assert_eq(waitpid(child, NULL, 0), child);
-    mutex = locked(sd);
+    mutex = locked(locks.sd);
     cr_assert(seconds() - begin > 0.5 && seconds() - begin < 15, "%g s", seconds() - begin);
     cr_assert_eq(libsd_unlock(mutex, 0), 0);
 }
@@ -102,8 +84,8 @@ Test(parity_lock, lock_is_kept_alive)
     libsd_mutex *mutex = NULL;
     libsd_mutex *second = NULL;
 
-    cr_assert_eq(libsd_lock(sd, NAME, 2, 0, &mutex), 0);
-    cr_assert_eq(libsd_lock(other, NAME, 2, 5000, &second), LIBSD_ETIMEDOUT);
+    cr_assert_eq(libsd_lock(locks.sd, NAME, 2, 0, &mutex), 0);
+    cr_assert_eq(libsd_lock(locks.judge, NAME, 2, 5000, &second), LIBSD_ETIMEDOUT);
     cr_assert(libsd_lock_is_held(mutex));
     cr_assert_eq(libsd_unlock(mutex, 0), 0);
 }
@@ -114,13 +96,13 @@ static int64_t grant(int64_t ttl_s)
 {
     int64_t lease = 0;
 
-    cr_assert_eq(libsd_lease_grant(sd, ttl_s, &lease, NULL, 0), 0);
+    cr_assert_eq(libsd_lease_grant(locks.sd, ttl_s, &lease, NULL, 0), 0);
     return lease;
 }
 
 static bool is_alive(int64_t lease)
 {
-    return libsd_lease_ttl(sd, lease, NULL, NULL, 0) == 0;
+    return libsd_lease_ttl(locks.sd, lease, NULL, NULL, 0) == 0;
 }
 
 /* It is kept alive meanwhile, holds another key, too, and survives the lock. */
@@ -131,19 +113,19 @@ Test(parity_lock, lock_with_a_lease_leaves_the_lease)
     libsd_mutex *second = NULL;
     char key[40];
 
-    cr_assert_eq(libsd_put(sd, libsd_str("/beside"), libsd_str("x"), lease, NULL, 0), 0);
-    cr_assert_eq(libsd_lock_with_lease(sd, NAME, lease, 0, &mutex), 0);
+    cr_assert_eq(libsd_put(locks.sd, libsd_str("/beside"), libsd_str("x"), lease, NULL, 0), 0);
+    cr_assert_eq(libsd_lock_with_lease(locks.sd, NAME, lease, 0, &mutex), 0);
     cr_assert(libsd_lock_is_held(mutex));
     snprintf(key, sizeof key, NAME "/%llx", (unsigned long long)lease);
     cr_assert_eq(libsd_lock_key(mutex).size, strlen(key));
-    cr_assert(has(other, key, ""));
-    cr_assert_eq(libsd_lock_with_lease(sd, NAME, lease, 0, &second), LIBSD_ECONFLICT);
-    cr_assert_eq(libsd_lock(other, NAME, 2, 5000, &second), LIBSD_ETIMEDOUT);
+    cr_assert(has(locks.judge, key, ""));
+    cr_assert_eq(libsd_lock_with_lease(locks.sd, NAME, lease, 0, &second), LIBSD_ECONFLICT);
+    cr_assert_eq(libsd_lock(locks.judge, NAME, 2, 5000, &second), LIBSD_ETIMEDOUT);
     cr_assert(libsd_lock_is_held(mutex));
     cr_assert_eq(libsd_unlock(mutex, 0), 0);
-    cr_assert(absent(other, key));
-    cr_assert(has(other, "/beside", "x") && is_alive(lease));
-    cr_assert_eq(libsd_unlock(locked(other), 0), 0);
+    cr_assert(absent(locks.judge, key));
+    cr_assert(has(locks.judge, "/beside", "x") && is_alive(lease));
+    cr_assert_eq(libsd_unlock(locked(locks.judge), 0), 0);
 }
 
 /* One that waits gives its place up, and one whose lease ends is lost, or told
@@ -151,20 +133,20 @@ Test(parity_lock, lock_with_a_lease_leaves_the_lease)
 Test(parity_lock, lock_with_a_lease_ends_with_it)
 {
     int64_t lease = grant(60);
-    libsd_mutex *first = locked(other);
+    libsd_mutex *first = locked(locks.judge);
     libsd_mutex *mutex = NULL;
 
-    cr_assert_eq(libsd_lock_with_lease(sd, NAME, lease, 500, &mutex), LIBSD_ETIMEDOUT);
+    cr_assert_eq(libsd_lock_with_lease(locks.sd, NAME, lease, 500, &mutex), LIBSD_ETIMEDOUT);
     cr_assert(is_alive(lease));
     cr_assert_eq(libsd_unlock(first, 0), 0);
-    first = locked(other);
+    first = locked(locks.judge);
     cr_assert_eq(libsd_unlock(first, 0), 0);
-    UNTIL(libsd_lock_with_lease(sd, NAME, lease, 0, &mutex) == 0, 10);
-    cr_assert_eq(libsd_lease_revoke(sd, lease, 0), 0);
+    UNTIL(libsd_lock_with_lease(locks.sd, NAME, lease, 0, &mutex) == 0, 10);
+    cr_assert_eq(libsd_lease_revoke(locks.sd, lease, 0), 0);
     UNTIL(!libsd_lock_is_held(mutex), 10);
     cr_assert_eq(libsd_unlock(mutex, 0), LIBSD_ELEASE);
-    UNTIL(libsd_lock_with_lease(sd, NAME, lease, 0, &mutex) == LIBSD_ELEASE, 10);
-    cr_assert_eq(libsd_lock_with_lease(sd, NAME, 0, 0, &mutex), LIBSD_EINVAL);
+    UNTIL(libsd_lock_with_lease(locks.sd, NAME, lease, 0, &mutex) == LIBSD_ELEASE, 10);
+    cr_assert_eq(libsd_lock_with_lease(locks.sd, NAME, 0, 0, &mutex), LIBSD_EINVAL);
 }
 
 static int states[6];
@@ -184,10 +166,10 @@ static int seen(int state)
 
 Test(parity_lock, lock_is_waited_for_without_blocking)
 {
-    libsd_mutex *first = locked(other);
+    libsd_mutex *first = locked(locks.judge);
     libsd_mutex *mutex = NULL;
 
-    cr_assert_eq(libsd_lock_start(sd, NAME, NULL, count_state, NULL, &mutex), 0);
+    cr_assert_eq(libsd_lock_start(locks.sd, NAME, NULL, count_state, NULL, &mutex), 0);
     UNTIL(seen(LIBSD_LOCK_WAITING) == 1, 10);
     cr_assert_eq(seen(LIBSD_LOCK_HELD), 0);
     cr_assert_eq(libsd_unlock(first, 0), 0);
@@ -210,11 +192,11 @@ static void *contend(void *arg)
 {
     for (int i = 0; i < ROUNDS; i++) {
         libsd_mutex *mutex = NULL;
-        bool fine = libsd_lock(sd, NAME, 10, 30000, &mutex) == 0;
+        bool fine = libsd_lock(locks.sd, NAME, 10, 30000, &mutex) == 0;
 
         if (fine) {
             fine = __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST) == 1 &&
-                   libsd_put(sd, libsd_str("/between"), libsd_str("x"), 0, NULL, 0) == 0;
+                   libsd_put(locks.sd, libsd_str("/between"), libsd_str("x"), 0, NULL, 0) == 0;
             __atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
             fine = libsd_unlock(mutex, 0) == 0 && fine;
         }
@@ -242,7 +224,7 @@ static bool leads(const char *value)
     libsd_kvs *kvs = NULL;
     bool same = false;
 
-    if (libsd_leader(other, NAME, &kvs, 0) == 0) {
+    if (libsd_leader(locks.judge, NAME, &kvs, 0) == 0) {
         libsd_slice got = libsd_kvs_at(kvs, 0)->value;
 
         same = got.size == strlen(value) && memcmp(got.data, value, got.size) == 0;
@@ -256,13 +238,13 @@ Test(parity_lock, campaign_leader_proclaim_resign)
     libsd_leadership *leadership = NULL;
     libsd_kvs *kvs = NULL;
 
-    cr_assert_eq(libsd_leader(other, NAME, &kvs, 0), LIBSD_ENOTFOUND);
-    cr_assert_eq(libsd_campaign(sd, NAME, libsd_str("v1"), 10, 0, &leadership), 0);
+    cr_assert_eq(libsd_leader(locks.judge, NAME, &kvs, 0), LIBSD_ENOTFOUND);
+    cr_assert_eq(libsd_campaign(locks.sd, NAME, libsd_str("v1"), 10, 0, &leadership), 0);
     cr_assert(leads("v1"));
     cr_assert_eq(libsd_proclaim(leadership, libsd_str("v2"), 0), 0);
     cr_assert(leads("v2"));
     cr_assert_eq(libsd_resign(leadership, 0), 0);
-    cr_assert_eq(libsd_leader(other, NAME, &kvs, 0), LIBSD_ENOTFOUND);
+    cr_assert_eq(libsd_leader(locks.judge, NAME, &kvs, 0), LIBSD_ENOTFOUND);
 }
 
 Test(parity_lock, campaign_with_a_lease_leaves_the_lease)
@@ -270,7 +252,8 @@ Test(parity_lock, campaign_with_a_lease_leaves_the_lease)
     int64_t lease = grant(60);
     libsd_leadership *leadership = NULL;
 
-    cr_assert_eq(libsd_campaign_with_lease(sd, NAME, libsd_str("v1"), lease, 0, &leadership), 0);
+    cr_assert_eq(libsd_campaign_with_lease(locks.sd, NAME, libsd_str("v1"), lease, 0, &leadership),
+                 0);
     cr_assert(leads("v1"));
     cr_assert_eq(libsd_proclaim(leadership, libsd_str("v2"), 0), 0);
     cr_assert(leads("v2"));
@@ -284,9 +267,10 @@ Test(parity_lock, campaign_ends_with_its_timeout)
     libsd_leadership *second = NULL;
     double begin;
 
-    cr_assert_eq(libsd_campaign(sd, NAME, libsd_str("v1"), 10, 0, &first), 0);
+    cr_assert_eq(libsd_campaign(locks.sd, NAME, libsd_str("v1"), 10, 0, &first), 0);
     begin = seconds();
-    cr_assert_eq(libsd_campaign(other, NAME, libsd_str("v2"), 10, 500, &second), LIBSD_ETIMEDOUT);
+    cr_assert_eq(libsd_campaign(locks.judge, NAME, libsd_str("v2"), 10, 500, &second),
+                 LIBSD_ETIMEDOUT);
     cr_assert(seconds() - begin >= 0.4 && seconds() - begin < 10);
     cr_assert(leads("v1"));
     cr_assert_eq(libsd_resign(first, 0), 0);
@@ -328,9 +312,9 @@ Test(parity_lock, observer_is_told_of_each_proclamation)
     libsd_leadership *leadership = NULL;
     libsd_observer *observer = NULL;
 
-    cr_assert_eq(libsd_observe(other, NAME, observe, NULL, &observer), 0);
+    cr_assert_eq(libsd_observe(locks.judge, NAME, observe, NULL, &observer), 0);
     UNTIL(observed("nobody "), 10);
-    cr_assert_eq(libsd_campaign(sd, NAME, libsd_str("v1"), 10, 0, &leadership), 0);
+    cr_assert_eq(libsd_campaign(locks.sd, NAME, libsd_str("v1"), 10, 0, &leadership), 0);
     cr_assert_eq(libsd_proclaim(leadership, libsd_str("v2"), 0), 0);
     cr_assert_eq(libsd_proclaim(leadership, libsd_str("v3"), 0), 0);
     cr_assert_eq(libsd_resign(leadership, 0), 0);
