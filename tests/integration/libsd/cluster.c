@@ -116,3 +116,12 @@ struct etcd *cluster_follower(struct cluster *cluster)
     UNTIL((found = find(cluster, 2)) != NULL, 15);
     return found;
 }
+
+void cluster_others(const struct cluster *cluster, const struct etcd *without, char *urls)
+{
+    *urls = '\0';
+    for (int i = 0; i < MEMBERS; i++) {
+        if (&cluster->members[i] != without)
+            strcat(strcat(urls, *urls ? "," : ""), cluster->members[i].url);
+    }
+}

@@ -22,4 +22,7 @@ void cluster_end(struct cluster *cluster);
 struct etcd *cluster_leader(struct cluster *cluster);
 struct etcd *cluster_follower(struct cluster *cluster);
 
+/* The endpoints without one: to a copy of cluster->urls in size. */
+void cluster_others(const struct cluster *cluster, const struct etcd *without, char *urls);
+
 #endif

@@ -59,12 +59,9 @@ TestSuite(cluster, .init = setup, .fini = teardown, .timeout = 90);
  * begins at a random endpoint, so it is opened until it has begun there. */
 static void enter(const struct etcd *victim)
 {
-    char others[sizeof cluster.urls] = "";
+    char others[sizeof cluster.urls];
 
-    for (int i = 0; i < MEMBERS; i++) {
-        if (&cluster.members[i] != victim)
-            strcat(strcat(others, *others ? "," : ""), cluster.members[i].url);
-    }
+    cluster_others(&cluster, victim, others);
     for (;;) {
         scene_start(&scene, open_with(cluster.urls, NULL), open_with(others, NULL), TTL_S);
         if (etcd_is_connected(victim))
