@@ -142,6 +142,28 @@ static void file_write(struct upkeep *upkeep)
 
 /* ---- the service manager ----------------------------------------------- */
 
+static bool is_any_listing(const struct upkeep *upkeep)
+{
+    FOR_EACH(follower, upkeep)
+    if (follower->mirror.is_listing)
+        return true;
+    return false;
+}
+
+/* Before anything is published. */
+static void first_text(const struct upkeep *upkeep, char *text, size_t size)
+{
+    uint64_t listed = 0;
+
+    FOR_EACH(follower, upkeep)
+    listed += follower->mirror.listed;
+    if (is_any_listing(upkeep))
+        snprintf(text, size, "reading the first list: %" PRIu64 " keys so far", listed);
+    else
+        snprintf(text, size, "%s",
+                 is_all_connected(upkeep) ? "reading the first list" : "waiting for etcd");
+}
+
 /* What `systemctl status` shows: a text that changes when something does, not
  * each second. */
 static void status_text(const struct upkeep *upkeep, char *text, size_t size)
@@ -154,8 +176,7 @@ static void status_text(const struct upkeep *upkeep, char *text, size_t size)
     table_writer_stats(upkeep->board->table, &stats);
     counters_collect(upkeep, &counters);
     if (!table_writer_is_published(upkeep->board->table)) {
-        snprintf(text, size, "%s",
-                 is_all_connected(upkeep) ? "reading the first list" : "waiting for etcd");
+        first_text(upkeep, text, size);
         return;
     }
     if (counters.held > 0)
@@ -170,14 +191,6 @@ static void status_text(const struct upkeep *upkeep, char *text, size_t size)
              stats.services, stats.instances, apart != NULL ? "; set aside: " : "",
              apart != NULL ? apart->zone.domain : "",
              apart != NULL ? ", as etcd does not show it" : "");
-}
-
-static bool is_any_listing(const struct upkeep *upkeep)
-{
-    FOR_EACH(follower, upkeep)
-    if (follower->mirror.is_listing)
-        return true;
-    return false;
 }
 
 static void tell_manager(struct upkeep *upkeep)
