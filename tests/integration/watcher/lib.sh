@@ -40,6 +40,21 @@ state_is() {
     [ -e "$ETCDSD_TABLE" ] && [ $(($(word 8) & 255)) = "$1" ]
 }
 
+# What the service manager hears at $work/notify, a line each; to be spawned so named.
+manager() {
+    exec python3 - "$work/notify" <<'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True:
+    print(s.recv(4096).decode(), flush=True)
+END
+}
+
+heard() {
+    grep -qE -- "$1" "$work/manager.log"
+}
+
 # never SECONDS COMMAND...: it does not succeed in all that time.
 never() {
     ! wait_until "$@"

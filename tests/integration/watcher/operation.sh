@@ -12,21 +12,6 @@ start() {
         --metrics-listen "127.0.0.1:$metrics"
 }
 
-# What the service manager hears, a line each.
-manager() {
-    exec python3 - "$work/notify" <<'END'
-import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind(sys.argv[1])
-while True:
-    print(s.recv(4096).decode(), flush=True)
-END
-}
-
-heard() {
-    grep -qE -- "$1" "$work/manager.log"
-}
-
 tells_the_manager() {
     local -x NOTIFY_SOCKET=$work/notify WATCHDOG_USEC=2000000
     stop etcd KILL
