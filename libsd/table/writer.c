@@ -28,8 +28,12 @@
  * that sleeps longer finds zeros, which no lookup takes for an answer. */
 #define RETIRE_AFTER_S 10
 
-/* Of a table that grows fast many such might be kept. */
-#define RETIRED_MAX    2
+/* Of a table that grows fast many such might be kept.  While they are small they
+ * are: whoever is kept from the processor in the middle of a lookup, while files
+ * follow each other, still gets his answer from the one that he has. */
+#define RETIRED_FEW    2
+#define RETIRED_MANY   64
+#define RETIRED_BYTES  (32u << 20)
 
 #define SMALLEST_SLOTS 256u
 #define SMALLEST_HEAP  (8 * 1024)
@@ -121,11 +125,15 @@ static void retired_reap(struct table_writer *writer, bool is_end)
 {
     struct retired **link = &writer->retired, *retired;
     int64_t now = header_now();
+    uint64_t bytes = 0;
     int kept = 0;
 
     while ((retired = *link) != NULL) {
-        bool is_old = now - retired->since >= RETIRE_AFTER_S || kept == RETIRED_MAX;
+        bool is_old = now - retired->since >= RETIRE_AFTER_S;
 
+        bytes += retired->bytes;
+        if (kept >= RETIRED_FEW && (kept >= RETIRED_MANY || bytes > RETIRED_BYTES))
+            is_old = true;
         if (!is_old && !is_end) {
             link = &retired->next;
             kept++;

@@ -274,7 +274,8 @@ Test(process, address_space_is_bounded_whatever_the_number_of_files)
         }
     }
     cr_expect_leq(mappings(), maps + 4);
-    cr_expect_leq(address_space_kb(), kb + 512);
+    if (!UNDER_ASAN) /* it keeps what the writer gave back */
+        cr_expect_leq(address_space_kb(), kb + 512);
 }
 
 /* ---- forks while files follow each other ------------------------------- */
