@@ -56,6 +56,8 @@ the set of addresses of its family.  Which revisions will do?
   A watcher that doubts a list keeps what it had besides what is new, and says
   so in its table (and F1 is not claimed): for that, stale, back and mixed are
   counted apart, unless the doubt is older than 25 s and etcd reachable (F2).
+  One that doubts its very first list leaves the table of the watcher before as
+  it is: that may be stale, but not older than what the client was told, nor mixed.
 
 REGISTRATIONS.  A registrar writes down what it wants before libsd is asked to
 take it away, and after libsd promised to keep it.
@@ -131,7 +133,7 @@ class Host:
                                events.cuts[frozenset((self.name, member))]) for i, member in enumerate(MEMBERS)]
         self.fit = [without(spans, ill) for spans in self.served]
         self.published = next((s[0] for s in samples if s[1]), FOREVER)
-        self.doubts = doubts_of(samples)
+        self.doubts, self.first_doubts = doubts_of(samples)
         self.times, self.floors, self.modes = [], [], []
         self.judge_samples()
 
@@ -140,9 +142,9 @@ class Host:
                    for members in {s[6] for s in self.samples}}
         since, floor, last = None, 0, None
         for sample in self.samples:
-            when, _, state, age, held, pid, members = sample
+            when, _, state, age, held, pid, members, _ = sample
             good = state == LIVE and age < 3 and not held and pid and members
-            if not good or last is None or when - last[0] > GAP or last[5:] != sample[5:]:
+            if not good or last is None or when - last[0] > GAP or last[5:7] != sample[5:7]:
                 since = when if good else None
             last = sample
             claims = []
@@ -161,21 +163,29 @@ class Host:
         i = bisect.bisect_right(self.times, when) - 1
         return (self.floors[i], self.modes[i]) if i >= 0 else (0, "order")
 
-    def doubts_at(self, when):
-        return covers(self.doubts, when, when)
+    def excuses(self, kind, mode, when, was_told):
+        """Whether a doubt explains it.  was_told: it is no older than what the client knew."""
+        if kind not in ("stale", "back", "mixed") or not covers(self.doubts, when, when):
+            return False
+        if mode == "wide" and covers(self.doubts, when - DOUBT_S, when - DOUBT_S):
+            return False
+        return kind == "stale" and was_told or not covers(self.first_doubts, when, when)
 
 
 def doubts_of(samples):
     """Spans in which a watcher may have held instances back: it says so a second
-    late at most, and both ways."""
-    spans, since = [], None
-    for sample in samples:
-        if sample[4] and since is None:
-            since = sample[0] - 1.5
-        elif not sample[4] and since is not None:
-            spans.append((since, sample[0]))
+    late at most, and both ways.  And those of them in which its table is one that
+    it found, was true, and has to stay as it is."""
+    spans, firsts, since, is_first, was_true = [], [], None, False, False
+    for when, there, state, _, held, pid, _, lists in samples + [(FOREVER, True, 0, 0, 0, 0, (), 0)]:
+        if held and since is None:
+            since, is_first = when - 1.5, was_true and pid and lists == 1
+        elif not held and since is not None:
+            spans.append((since, when))
+            firsts += [(since, when)] if is_first else []
             since = None
-    return spans + ([(since, FOREVER)] if since is not None else [])
+        was_true = there and (was_true and not (held and not is_first) or state == LIVE and not held)
+    return spans, firsts
 
 
 def covers(spans, begin, end):
@@ -254,8 +264,8 @@ def judge_answers(path, host, names, history, report, totals):
             kind = "back"
         else:
             kind = why_wrong(name, family, answer, first, last)
-        if kind in ("stale", "back", "mixed") and host.doubts_at(begin) and not (
-                mode == "wide" and host.doubts_at(begin - DOUBT_S)):
+        was_told = any(sets[j][family] == answer for j in range(told, first))
+        if host.excuses(kind, mode, begin, was_told):
             totals["in doubt"] += 1
             continue
         report.add(kind, explain(name, f"({mode}, floor {floor})", line, first, last, host, history))

@@ -6,7 +6,8 @@ them) and the connections of each watcher, a few times a second.  A line of
 samples.log:
 
     time | host | file is there | state | age of the heartbeat | instances held
-    back | process id of the watcher | its members, comma-separated, or -
+    back | process id of the watcher | its members, comma-separated, or - | lists
+    that it completed
 """
 import os
 import struct
@@ -16,7 +17,7 @@ import time
 from world import HOSTS, MEMBERS, WORK, address_of
 
 STEP_S = 0.2
-STATE, HEARTBEAT, WRITER, HELD, WORDS = 8, 9, 15, 29, 32
+STATE, HEARTBEAT, WRITER, LISTS, HELD, WORDS = 8, 9, 15, 27, 29, 32
 LIVE = 1
 
 
@@ -61,14 +62,15 @@ class Sampler:
             with open(f"{WORK}/{HOSTS[index]}/table/table.v1", "rb") as file:
                 words = struct.unpack(f"={WORDS}Q", file.read(8 * WORDS))
         except (OSError, struct.error):
-            self.file.write(f"{now:.6f} {index} 0 0 0 0 0 -\n")
+            self.file.write(f"{now:.6f} {index} 0 0 0 0 0 - 0\n")
             return
         self.states[index] = words[STATE] & 255
         # The heartbeat's low half is in monotonic seconds, cut.
         age = now - (words[HEARTBEAT] & 0xffffffff)
         members = ",".join(sorted(members_of(pid))) or "-"
         writer = pid if words[WRITER] == pid else 0
-        self.file.write(f"{now:.6f} {index} 1 {self.states[index]} {age:.3f} {words[HELD]} {writer} {members}\n")
+        self.file.write(f"{now:.6f} {index} 1 {self.states[index]} {age:.3f} {words[HELD]} {writer} {members} "
+                        f"{words[LISTS]}\n")
 
     def work(self):
         while not self.is_over:

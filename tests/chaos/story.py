@@ -180,13 +180,13 @@ class Events:
 
 
 def samples_of(directory):
-    """{host: [(time, is there, state, heartbeat's age, held, pid, members)]}"""
+    """{host: [(time, is there, state, heartbeat's age, held, pid, members, lists)]}"""
     samples = collections.defaultdict(list)
     with open(directory + "/samples.log") as file:
         for line in file:
-            when, host, there, state, age, held, pid, members = line.split()
+            when, host, there, state, age, held, pid, members, lists = line.split()
             samples[int(host)].append((float(when), there == "1", int(state), float(age), int(held), int(pid),
-                                       () if members == "-" else tuple(members.split(","))))
+                                       () if members == "-" else tuple(members.split(",")), int(lists)))
     return samples
 
 
