@@ -10,7 +10,7 @@ library=$build/libsd.so.1
 # Compiler and flags of the build.
 read -ra compile <"$build/flags"
 mapfile -t sources < <(ls "$top"/nss/module/*.c "$top"/libsd/table/{reader,reverse,source}.c)
-mapfile -t writer < <(ls "$top"/libsd/table/{adopt,encode,file,heap,index,keys,store,writer}.c)
+mapfile -t writer < <(printf '%s\n' "$top"/libsd/table/*.c | grep -v '/\(reader\|reverse\|source\)\.c$')
 cd "$top" || exit 1 # the flags name directories of the tree
 
 dynamic() {
