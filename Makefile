@@ -284,7 +284,7 @@ CHAOS_READS = 100M
 CHAOS_FAULTS = 200
 CHAOS_TIMES = 50
 CHAOS_TESTS = $(addprefix tests/unit/test_,race.c killed.c process.c sandbox.c) \
-	$(addprefix tests/integration/libsd/test_,cycles.c cycles_cluster.c faults.c gateway_watch.c soak.c)
+	$(addprefix tests/integration/libsd/test_,cycles.c cycles_cluster.c faults.c gateway_stream.c soak.c)
 CHAOS_SCRIPTS = $(addprefix tests/integration/watcher/,killed.sh frozen.sh)
 SOAK_SECONDS = 1800
 chaos: all $(call programs,$(HELPERS) $(CHAOS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads, half an hour of kills; then storm

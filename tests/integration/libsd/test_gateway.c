@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Gateways that misbehave: questions and answers.  test_gateway_http.c,
- * test_gateway_watch.c and test_gateway_lease.c have the rest.  In each case the call returns the right
- * code, its detail names endpoint, HTTP status and what was wrong, nobody spins,
- * and all is well when the gateway is.
+ * test_gateway_watch.c, test_gateway_stream.c and test_gateway_lease.c have the
+ * rest.  In each case the call returns the right code, its detail names endpoint,
+ * HTTP status and what was wrong, nobody spins, and all is well when the gateway
+ * is.
  *
  *   what gateways do (etcd 3.2 to 3.7, proxies)        test
  *   errors of gateway 1, "error" and "code"            every_error_in_every_shape

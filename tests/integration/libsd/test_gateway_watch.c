@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Gateways that misbehave: watches.  See test_gateway.c.
+ * Gateways that misbehave: watches.  See test_gateway.c, and
+ * test_gateway_stream.c for how streams end.
  *
  *   what gateways do (etcd 3.2 to 3.7, proxies)        test
  *   fragments, cut inside a revision                   fragments_come_together
@@ -16,73 +17,18 @@
  *   impossible revisions                               answers_nobody_asked_for
  *   a store at a lower revision, another cluster id    another_store_is_listed_again
  *   a member that lags behind                          member_that_lags_is_no_other_store
- *   errors of both shapes, with newline or not, first
- *     or after events; proxies' pages                  stream_that_ends_with_an_error
- *   an error on a connection that stays                error_is_the_end_though_the_connection_stays
- *   headers and no answer; no headers; a drip          watch_without_an_answer
- *   a line of 60 MB; one above the limit               line_of_60_megabytes
- *   a line that takes for ever (LONG=1)                line_that_does_not_end
  */
 #include <criterion/criterion.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-#include "gateway.h"
+#include "watch_scene.h"
 
 #define KEY_B "L2YvYg==" /* "/f/b" */
 #define KEY_C "L2YvYw==" /* "/f/c" */
 
-static libsd *sd;
-static struct notes notes;
-
-static void setup(void)
-{
-    gateway_start(NULL);
-    sd = etcd_open(&gateway, NULL);
-    notes_init(&notes);
-}
-
-static void teardown(void)
-{
-    libsd_close(sd);
-}
-
-TestSuite(gateway_watch, .init = setup, .fini = teardown, .timeout = 100);
-
-static libsd_watch *watch(int flags, int64_t start)
-{
-    libsd_watch *made = NULL;
-
-    cr_assert_eq(libsd_watch_open(sd, libsd_str("/f/"), LIBSD_WATCH_PREFIX | flags, start,
-                                  notes_take, &notes, &made),
-                 0);
-    return made;
-}
-
-/* Whatever was, in the end there are a list and a watch. */
-static void behaves_again(void)
-{
-    static struct notes others;
-    struct notes *other = &others;
-    libsd_watch *made;
-
-    gateway_set(NULL);
-    gateway_hang_up();
-    if (other->text)
-        notes_reset(other);
-    else
-        notes_init(other);
-    cr_assert_eq(libsd_watch_open(sd, libsd_str("/f/"), LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST, 0,
-                                  notes_take, other, &made),
-                 0);
-    UNTIL(notes_count(other, LIBSD_EVENT_LIST_END) && notes_count(other, LIBSD_EVENT_CONNECTED),
-          10);
-    libsd_watch_close(made);
-}
+TestSuite(gateway_watch, .init = watch_scene_begin, .fini = watch_scene_end, .timeout = 100);
 
 /* ---- scripts ------------------------------------------------------------ */
 
@@ -113,10 +59,10 @@ Test(gateway_watch, fragments_come_together)
 {
     SCRIPT(FRAGMENT(1, 9, PUT(KEY_F, 6)), FRAGMENT(1, 9, PUT(KEY_B, 6)),
            EVENTS(1, 9, PUT(KEY_C, 6) "," DELETE(KEY_F, 7)));
-    watch(0, 0);
-    UNTIL(notes_say(&notes, "up +/f/a=1 +/f/b=1 +/f/c=1 -/f/a ; "), 5);
-    cr_assert_eq(notes_count(&notes, LIBSD_EVENT_COMMIT), 1);
-    behaves_again();
+    watch_scene_open(0, 0);
+    UNTIL(notes_say(&seen.notes, "up +/f/a=1 +/f/b=1 +/f/c=1 -/f/a ; "), 5);
+    cr_assert_eq(notes_count(&seen.notes, LIBSD_EVENT_COMMIT), 1);
+    watch_scene_behaves_again();
 }
 
 Test(gateway_watch, each_event_comes_once_and_in_order)
@@ -125,27 +71,27 @@ Test(gateway_watch, each_event_comes_once_and_in_order)
            PROGRESS(1, 7), EVENTS(1, 9, PUT(KEY_F, 6) "," PUT(KEY_B, 7)), PROGRESS(-1, 99),
            EVENTS(1, 9, PUT(KEY_F, 3) "," PUT(KEY_C, 8)), PROGRESS(1, 3), PROGRESS(1, 8),
            EVENTS(1, 9, DELETE(KEY_C, 8) "," DELETE(KEY_C, 9)), EVENTS(1, 9, ""));
-    watch(0, 0);
-    UNTIL(notes_say(&notes, "up +/f/a=1 +/f/b=1 ; +/f/c=1 ; -/f/c ; "), 5);
-    cr_assert_not(notes.disordered);
-    cr_assert_eq(notes_count(&notes, LIBSD_EVENT_DISCONNECTED), 0);
-    behaves_again();
+    watch_scene_open(0, 0);
+    UNTIL(notes_say(&seen.notes, "up +/f/a=1 +/f/b=1 ; +/f/c=1 ; -/f/c ; "), 5);
+    cr_assert_not(seen.notes.disordered);
+    cr_assert_eq(notes_count(&seen.notes, LIBSD_EVENT_DISCONNECTED), 0);
+    watch_scene_behaves_again();
 }
 
 /* Says the words, and then is gone: where does the watch go on? */
 static void goes_on_from(const char *words, int64_t start)
 {
-    libsd_watch *made = watch(0, 0);
+    libsd_watch *made = watch_scene_open(0, 0);
 
-    UNTIL(notes_say(&notes, words), 5);
+    UNTIL(notes_say(&seen.notes, words), 5);
     gateway_set(NULL);
-    notes_forget(&notes);
+    notes_forget(&seen.notes);
     gateway_hang_up();
-    UNTIL(notes_say(&notes, "up "), 5);
+    UNTIL(notes_say(&seen.notes, "up "), 5);
     cr_assert_eq(gateway_start_revision(), start, "%lld after %s",
                  (long long)gateway_start_revision(), words);
     libsd_watch_close(made);
-    notes_forget(&notes);
+    notes_forget(&seen.notes);
 }
 
 Test(gateway_watch, goes_on_behind_what_was_told)
@@ -188,10 +134,10 @@ Test(gateway_watch, foreign_ids_are_nobodys)
            "{\"result\":{" H ",\"watch_id\":\"4611686018427387904\",\"canceled\":true}}",
            "{\"result\":{" H ",\"watch_id\":\"-7\",\"canceled\":true}}",
            EVENTS(1, 9, PUT(KEY_F, 6)));
-    watch(0, 0);
-    UNTIL(notes_say(&notes, "up +/f/a=1 ; "), 5);
-    cr_assert_not(notes_say(&notes, "/f/b"));
-    behaves_again();
+    watch_scene_open(0, 0);
+    UNTIL(notes_say(&seen.notes, "up +/f/a=1 ; "), 5);
+    cr_assert_not(notes_say(&seen.notes, "/f/b"));
+    watch_scene_behaves_again();
 }
 
 /* ---- answers that are not in order -------------------------------------- */
@@ -233,22 +179,22 @@ Test(gateway_watch, answers_nobody_asked_for)
         libsd_watch *made;
 
         first = wrong[i].line;
-        notes_reset(&notes);
+        notes_reset(&seen.notes);
         gateway_set(says_first);
-        made = watch(0, 0);
-        UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) == 1, 5);
-        cr_assert_eq(notes.last_error, LIBSD_EPROTOCOL, "%s", wrong[i].line);
-        cr_assert(strstr(notes.detail, gateway.url) &&
-                      strstr(notes.detail, "/v3/watch: HTTP 200") &&
-                      strstr(notes.detail, wrong[i].words),
-                  "no '%s' in '%s'", wrong[i].words, notes.detail);
+        made = watch_scene_open(0, 0);
+        UNTIL(notes_count(&seen.notes, LIBSD_EVENT_DISCONNECTED) == 1, 5);
+        cr_assert_eq(seen.notes.last_error, LIBSD_EPROTOCOL, "%s", wrong[i].line);
+        cr_assert(strstr(seen.notes.detail, gateway.url) &&
+                      strstr(seen.notes.detail, "/v3/watch: HTTP 200") &&
+                      strstr(seen.notes.detail, wrong[i].words),
+                  "no '%s' in '%s'", wrong[i].words, seen.notes.detail);
         if (i % 4 == 0)
             gateway_is_left_in_peace();
-        behaves_again();
+        watch_scene_behaves_again();
         libsd_watch_close(made);
         /* Or it would wait longer after each of them. */
-        libsd_close(sd);
-        sd = etcd_open(&gateway, NULL);
+        libsd_close(seen.sd);
+        seen.sd = etcd_open(&gateway, NULL);
     }
 }
 
@@ -310,20 +256,21 @@ Test(gateway_watch, refusals_are_told_and_tried_again)
         refusal = refusals[i].line;
         refusing = true;
         gateway_set(refuses);
-        notes_reset(&notes);
+        notes_reset(&seen.notes);
         cr_assert_eq(libsd_watch_open(own, libsd_str("/f/"), LIBSD_WATCH_PREFIX, 0, notes_take,
-                                      &notes, &made),
+                                      &seen.notes, &made),
                      0);
-        UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) == 1, 5);
-        cr_assert_eq(notes.last_error, refusals[i].error, "%s", refusal);
-        cr_assert(strstr(notes.detail, gateway.url) && strstr(notes.detail, refusals[i].words),
-                  "%s", notes.detail);
+        UNTIL(notes_count(&seen.notes, LIBSD_EVENT_DISCONNECTED) == 1, 5);
+        cr_assert_eq(seen.notes.last_error, refusals[i].error, "%s", refusal);
+        cr_assert(strstr(seen.notes.detail, gateway.url) &&
+                      strstr(seen.notes.detail, refusals[i].words),
+                  "%s", seen.notes.detail);
         if (i % 3 == 0)
             gateway_is_left_in_peace();
         cr_assert_leq(gateway_requests() - before, 40);
-        notes_forget(&notes);
+        notes_forget(&seen.notes);
         refusing = false;
-        UNTIL(notes_say(&notes, "up "), 10);
+        UNTIL(notes_say(&seen.notes, "up "), 10);
         libsd_close(own);
     }
 }
@@ -341,20 +288,20 @@ Test(gateway_watch, compaction_ends_or_lists_again)
     refusal = COMPACTED;
     refusing = true;
     gateway_set(refuses);
-    watch(0, 6);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_ENDED) == 1, 5);
-    cr_assert_eq(notes.last_error, LIBSD_ECOMPACTED);
-    cr_assert_not_null(strstr(notes.detail, "37"));
+    watch_scene_open(0, 6);
+    UNTIL(notes_count(&seen.notes, LIBSD_EVENT_ENDED) == 1, 5);
+    cr_assert_eq(seen.notes.last_error, LIBSD_ECOMPACTED);
+    cr_assert_not_null(strstr(seen.notes.detail, "37"));
     notes_init(&listed);
-    cr_assert_eq(libsd_watch_open(sd, libsd_str("/f/"), LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST, 0,
-                                  notes_take, &listed, &made),
+    cr_assert_eq(libsd_watch_open(seen.sd, libsd_str("/f/"), LIBSD_WATCH_PREFIX | LIBSD_WATCH_LIST,
+                                  0, notes_take, &listed, &made),
                  0);
     UNTIL(notes_count(&listed, LIBSD_EVENT_LIST_END) == 3, 5);
     gateway_is_left_in_peace();
     refusing = false;
-    behaves_again();
+    watch_scene_behaves_again();
     cr_assert_eq(notes_count(&listed, LIBSD_EVENT_ENDED), 0);
-    cr_assert_eq(notes_count(&notes, LIBSD_EVENT_ENDED), 1);
+    cr_assert_eq(notes_count(&seen.notes, LIBSD_EVENT_ENDED), 1);
 }
 
 /* Ends the first watch twice, and tells each other one of its own key. */
@@ -397,14 +344,14 @@ Test(gateway_watch, end_that_comes_twice)
 
     gateway_set(ends_twice);
     notes_init(&told[0]);
-    cr_assert_eq(libsd_watch_open(sd, libsd_str("/0"), 0, 0, notes_take, &told[0], &made), 0);
-    watch(0, 0);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_ENDED) == 1, 5);
+    cr_assert_eq(libsd_watch_open(seen.sd, libsd_str("/0"), 0, 0, notes_take, &told[0], &made), 0);
+    watch_scene_open(0, 0);
+    UNTIL(notes_count(&seen.notes, LIBSD_EVENT_ENDED) == 1, 5);
     for (int i = 0; i < 4; i++) {
         if (i)
             notes_init(&told[i]);
-        cr_assert_eq(libsd_watch_open(sd, libsd_str(keys[i]), 0, 0, notes_take, &told[i], &made),
-                     0);
+        cr_assert_eq(
+            libsd_watch_open(seen.sd, libsd_str(keys[i]), 0, 0, notes_take, &told[i], &made), 0);
     }
     for (int i = 0; i < 4; i++) {
         snprintf(words, sizeof words, "up +%s= ; ", keys[i]);
@@ -437,11 +384,11 @@ static libsd_watch *meets(const char *created, const char *page)
 {
     libsd_watch *made;
 
-    notes_reset(&notes);
+    notes_reset(&seen.notes);
     gateway_set(NULL);
-    made = watch(LIBSD_WATCH_LIST, 0);
-    UNTIL(notes_say(&notes, "] up "), 5);
-    notes_forget(&notes);
+    made = watch_scene_open(LIBSD_WATCH_LIST, 0);
+    UNTIL(notes_say(&seen.notes, "] up "), 5);
+    notes_forget(&seen.notes);
     other_created = created;
     other_page = page;
     gateway_set(is_another);
@@ -463,233 +410,21 @@ Test(gateway_watch, another_store_is_listed_again)
     for (int i = 0; i < 2; i++) {
         libsd_watch *made = meets(created[i], pages[i]);
 
-        UNTIL(notes_say(&notes, "[ +/f/b=1 ] "), 5);
+        UNTIL(notes_say(&seen.notes, "[ +/f/b=1 ] "), 5);
         gateway_is_left_in_peace();
         libsd_watch_close(made);
         /* What was known of the other store is known of that handle. */
-        libsd_close(sd);
-        sd = etcd_open(&gateway, NULL);
+        libsd_close(seen.sd);
+        seen.sd = etcd_open(&gateway, NULL);
     }
-    behaves_again();
+    watch_scene_behaves_again();
 }
 
 Test(gateway_watch, member_that_lags_is_no_other_store)
 {
     meets("{\"result\":{" HEADER(2) ",\"watch_id\":\"1\",\"created\":true}}", NULL);
-    UNTIL(notes_say(&notes, "up "), 5);
+    UNTIL(notes_say(&seen.notes, "up "), 5);
     gateway_is_left_in_peace();
-    cr_assert_eq(notes_count(&notes, LIBSD_EVENT_LIST_BEGIN), 1);
-    behaves_again();
-}
-
-/* ---- how streams end ---------------------------------------------------- */
-
-static const char *last_words; /* the whole answer, its head included */
-
-static bool ends(struct exchange *exchange)
-{
-    if (!asks(exchange, "/watch") || !stream_read(exchange))
-        return false;
-    send_text(exchange, last_words);
-    end_now(exchange);
-    return true;
-}
-
-#define CLOSED(status) "HTTP/1.1 " status "\r\nConnection: close\r\n\r\n"
-#define OK             CLOSED("200 OK")
-
-Test(gateway_watch, stream_that_ends_with_an_error)
-{
-    static const struct {
-        const char *text;
-        int error;
-        const char *words;
-    } endings[] = {
-        { CLOSED("503 Service Unavailable") "{\"error\":{\"grpc_code\":14,\"http_code\":503,"
-                                            "\"message\":\"etcdserver: no leader\"}}",
-          LIBSD_EUNAVAILABLE, "HTTP 503: etcdserver: no leader" },
-        { OK CREATED(1) "\n{\"error\":{\"grpc_code\":14,\"http_code\":503,"
-                        "\"message\":\"transport is closing\"}}",
-          LIBSD_EUNAVAILABLE, "HTTP 200: transport is closing" },
-        { OK CREATED(1) "\n{\"error\":{\"code\":14, \"message\":\"etcdserver: no leader\"}}\n",
-          LIBSD_EUNAVAILABLE, "HTTP 200: etcdserver: no leader" },
-        { OK CREATED(1) "\n{\"error\":{\"code\":1, \"message\":\"context canceled\"}}\n",
-          LIBSD_EUNAVAILABLE, "context canceled" },
-        { OK CREATED(1) "\n{\"error\":{\"grpc_code\":16,\"message\":\"invalid auth token\"}}",
-          LIBSD_EAUTH, "invalid auth token" },
-        { OK CREATED(1) "\n", LIBSD_EUNAVAILABLE, "closed" },
-        { OK CREATED(1) "\n{\"result\":{" H ",\"watch_", LIBSD_EUNAVAILABLE, "" },
-        { CLOSED("502 Bad Gateway") "<html>\n<h1>502</h1>\n</html>\n", LIBSD_EUNAVAILABLE,
-          "/v3/watch: HTTP 502: <html> <h1>502" },
-        { CLOSED("429 Too Many Requests") "{}\n{}\n", LIBSD_EUNAVAILABLE, "HTTP 429" },
-        { CLOSED("503 Service Unavailable"), LIBSD_EUNAVAILABLE, "HTTP 503" },
-        { CLOSED("421 Misdirected Request") "Misdirected Request\n", LIBSD_EREFUSED,
-          "HTTP 421: Misdirected" },
-        { CLOSED("404 Not Found") "404 page not found\n", LIBSD_EPROTOCOL, "HTTP 404" },
-        { CLOSED("500 Internal Server Error") "{\"error\":\"illegal base64 data at input byte 0\","
-                                              "\"code\":2}",
-          LIBSD_EREFUSED, "illegal base64" },
-        { OK "<html>\n", LIBSD_EPROTOCOL, "HTTP 200: not a watch answer" },
-    };
-
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        libsd *own = etcd_open(&gateway, NULL);
-        libsd_watch *made;
-
-        last_words = endings[i].text;
-        gateway_set(ends);
-        notes_reset(&notes);
-        cr_assert_eq(libsd_watch_open(own, libsd_str("/f/"), LIBSD_WATCH_PREFIX, 0, notes_take,
-                                      &notes, &made),
-                     0);
-        UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) >= 1, 5);
-        cr_assert_eq(notes.last_error, endings[i].error, "%d: %s: %s", notes.last_error,
-                     endings[i].text, notes.detail);
-        cr_assert(strstr(notes.detail, gateway.url) && strstr(notes.detail, endings[i].words),
-                  "no '%s' in '%s'", endings[i].words, notes.detail);
-        if (i % 5 == 0)
-            gateway_is_left_in_peace();
-        notes_forget(&notes);
-        gateway_set(NULL);
-        UNTIL(notes_say(&notes, "up "), 10);
-        libsd_close(own);
-    }
-}
-
-static atomic_bool was_asked;
-
-static bool ends_and_stays(struct exchange *exchange)
-{
-    if (!asks(exchange, "/watch") || !stream_read(exchange))
-        return false;
-    send_text(exchange, OK CREATED(1) "\n{\"error\":{\"grpc_code\":14,\"http_code\":503,"
-                                      "\"message\":\"etcdserver: no leader\"}}");
-    if (stream_read(exchange))
-        was_asked = true;
-    return true;
-}
-
-/* As etcd does it under TLS: the error is all there is to see. */
-Test(gateway_watch, error_is_the_end_though_the_connection_stays)
-{
-    gateway_set(ends_and_stays);
-    watch(0, 0);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) >= 1, 30);
-    cr_assert(strstr(notes.detail, "no leader") != NULL, "%s", notes.detail);
-    cr_assert(!was_asked, "noticed only when a sign of life was asked for");
-}
-
-static const char *only; /* all that is ever sent, but for spaces in drips */
-static atomic_bool dripping;
-
-static bool says_only(struct exchange *exchange)
-{
-    if (!asks(exchange, "/watch") || !stream_read(exchange))
-        return false;
-    send_text(exchange, only);
-    while (dripping && send_text(exchange, " "))
-        poll(NULL, 0, 50);
-    if (!dripping)
-        stream_wait(exchange);
-    return true;
-}
-
-Test(gateway_watch, watch_without_an_answer)
-{
-    static const char *const texts[] = { "", OK, OK "{\"result\":",
-                                         CLOSED("503 Service Unavailable") "<html>" };
-
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        libsd_watch *made;
-        int before = gateway_requests();
-
-        only = texts[i];
-        dripping = i > 1;
-        notes_reset(&notes);
-        gateway_set(says_only);
-        made = watch(0, 0);
-        UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) == 1, 10);
-        cr_assert_eq(notes.last_error, LIBSD_ETIMEDOUT, "%s", notes.detail);
-        cr_assert(strstr(notes.detail, gateway.url) && strstr(notes.detail, "no answer"), "%s",
-                  notes.detail);
-        cr_assert_leq(gateway_requests() - before, 8);
-        dripping = false;
-        behaves_again();
-        libsd_watch_close(made);
-    }
-}
-
-Test(gateway_watch, line_that_does_not_end, .timeout = 150)
-{
-    if (!getenv("LONG"))
-        return;
-    only = OK CREATED(1) "\n{\"result\":";
-    dripping = true;
-    gateway_set(says_only);
-    watch(0, 0);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) == 1, 90);
-    cr_assert_eq(notes.last_error, LIBSD_ETIMEDOUT);
-    cr_assert_not_null(strstr(notes.detail, "does not end"));
-    dripping = false;
-    behaves_again();
-}
-
-/* ---- giants ------------------------------------------------------------- */
-
-static atomic_size_t megabytes;
-
-/* One event with a value of that size, in base64. */
-static bool says_a_giant(struct exchange *exchange)
-{
-    static char block[1 << 20];
-
-    if (!asks(exchange, "/watch") || !stream_read(exchange))
-        return false;
-    memset(block, 'A', sizeof block);
-    send_text(exchange,
-              OK CREATED(1) "\n{\"result\":{" HEADER(9) ",\"watch_id\":\"1\",\"events\":[{"
-                                                        "\"kv\":{\"key\":\"" KEY_F
-                                                        "\",\"mod_revision\":\"6\","
-                                                        "\"value\":\"");
-    for (size_t i = 0; i < megabytes && send_bytes(exchange, block, sizeof block); i++)
-        continue;
-    send_text(exchange, "\"}}]}}\n");
-    stream_wait(exchange);
-    return true;
-}
-
-static atomic_size_t value_size;
-
-static void take_size(const libsd_event *event, void *arg)
-{
-    if (event->type == LIBSD_EVENT_PUT)
-        value_size = event->kv->value.size;
-    else
-        notes_take(event, arg);
-}
-
-Test(gateway_watch, line_of_60_megabytes)
-{
-    libsd_watch *made;
-    struct rusage before;
-    struct rusage after;
-
-    getrusage(RUSAGE_SELF, &before);
-    megabytes = 60;
-    gateway_set(says_a_giant);
-    cr_assert_eq(
-        libsd_watch_open(sd, libsd_str("/f/"), LIBSD_WATCH_PREFIX, 0, take_size, &notes, &made), 0);
-    UNTIL(value_size == (size_t)45 << 20, 20);
-    libsd_watch_close(made);
-    gateway_hang_up();
-    megabytes = 70;
-    cr_assert_eq(
-        libsd_watch_open(sd, libsd_str("/f/"), LIBSD_WATCH_PREFIX, 0, take_size, &notes, &made), 0);
-    UNTIL(notes_count(&notes, LIBSD_EVENT_DISCONNECTED) >= 1 && notes.last_error == LIBSD_ETOOBIG,
-          20);
-    libsd_watch_close(made);
-    behaves_again();
-    getrusage(RUSAGE_SELF, &after);
-    cr_assert_lt(after.ru_maxrss - before.ru_maxrss, 500 << 10, "%ld KiB",
-                 after.ru_maxrss - before.ru_maxrss);
+    cr_assert_eq(notes_count(&seen.notes, LIBSD_EVENT_LIST_BEGIN), 1);
+    watch_scene_behaves_again();
 }
