@@ -242,7 +242,9 @@ say(run + " &\n"); until(rb"up\r\n")
 say("until jobs | grep -q 'Stopped.*register'; do :; done; echo sto''od\n"); until(rb"stood\r\n")
 say("fg\n"); until(rb"register"); say("four\n"); until(rb"got:four"); say("\x04"); until(rb"PS> ")
 # One that ends in the background leaves the terminal to the shell.
-say(f"{sys.argv[1]} register web 127.0.0.8:80 -- sleep 1000 2>/dev/null\n"); until(rb"sleep 1000[^\n]*\n")
+# Not sooner than it runs: ^Z would still be the shell's, and nothing to that.
+say(f"{sys.argv[1]} register web 127.0.0.8:80 -- sh -c \"echo asl''eep; exec sleep 1000\" 2>/dev/null\n")
+until(rb"asleep\r\n")
 say("\x1a"); until(rb"Stopped"); until(rb"PS> ")
 say("bg >/dev/null; kill %1; wait %1; echo status $?\n"); until(rb"status 143\r\n"); until(rb"PS> ")
 say("echo ali''ve; exit 0\n"); until(rb"alive\r\n")
