@@ -178,12 +178,8 @@ int libsd_member_add(libsd *sd, const char *peer_urls, int learner, libsd_reply 
                      int timeout_ms)
 {
     const libsd_op op = libsd_op_member_add(peer_urls, learner ? LIBSD_LEARNER : 0);
-    libsd_reply *got;
-    int rc = ask_for(sd, &op, reply ? reply : &got, timeout_ms);
 
-    if (!reply && rc == 0)
-        libsd_reply_free(got);
-    return rc;
+    return reply ? ask_for(sd, &op, reply, timeout_ms) : libsd_execute(sd, &op, timeout_ms, NULL);
 }
 
 int libsd_member_remove(libsd *sd, uint64_t member, int timeout_ms)
