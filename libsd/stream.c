@@ -18,6 +18,7 @@
 #include "internal.h"
 
 #define CREATED_NS  (3 * S) /* for the answer to a new watch */
+#define END_MAX     65536   /* an error is short; a giant is not read again at each piece */
 #define ALIVE_NS    (4 * S) /* then the next sign of life is asked for */
 #define PROBE_NS    (2 * S) /* for an answer to each */
 #define PROBES      2
@@ -378,7 +379,7 @@ static bool says_the_end(const struct stream *stream)
     size_t size = stream->lines.size - stream->lines.taken;
     struct grpc_error error;
 
-    return stream->status == 200 && size > 0 && rest[size - 1] == '}' &&
+    return stream->status == 200 && size > 0 && size <= END_MAX && rest[size - 1] == '}' &&
            grpc_error_read(rest, size, &error);
 }
 
