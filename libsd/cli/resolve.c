@@ -75,7 +75,7 @@ static enum table_result find(const struct table_view *view, struct answer *answ
 
 /* ---- why ---------------------------------------------------------------- */
 
-/* The limits of an answer: of any family, of one. */
+/* The limits of an answer: of any family (56), of IPv6 (48), of IPv4 (40). */
 static uint32_t limit(const struct answer *answer, int shift)
 {
     uint64_t word = table_load(answer->service.words + TABLE_R_ANSWER);
@@ -104,24 +104,67 @@ static uint32_t addresses_of(const struct answer *answer)
     return answer->label[0] ? 1 : shape->v4 + shape->v6;
 }
 
+/* Whether both families have several instances. */
+static bool has_several_of_each(const struct answer *answer)
+{
+    const struct table_shape *shape = &answer->service.record.shape;
+    uint32_t of_v4 = 0, of_v6 = 0;
+    struct cli_row row;
+
+    for (uint32_t i = 0; i < shape->instances; i++) {
+        if (!cli_record_row(&answer->service, i, &row))
+            continue;
+        of_v4 += row.address_number < shape->v4;
+        of_v6 += row.address_number >= shape->v4;
+    }
+    return of_v4 > 1 && of_v6 > 1;
+}
+
+/* Why one only.  max-answers sets all three limits; left to itself the watcher
+ * limits a family that has several instances, and no other. */
+static const char *why_one(const struct answer *answer)
+{
+    const struct table_shape *shape = &answer->service.record.shape;
+
+    if (limit(answer, 40) == 1 && limit(answer, 48) == 1)
+        return has_several_of_each(answer)
+                   ? ": several would be sorted by glibc, always into the same\n"
+                     "         order (RFC 6724); or it is so configured (max-answers)"
+                   : " (max-answers)";
+    if (shape->v4 && shape->v6)
+        return ": of several glibc would always put the same family first\n"
+               "         (RFC 6724, rule 6)";
+    return ": several would be sorted by glibc, always into the same\n"
+           "         order: what is next to the host's own address first (RFC 6724, rule 9)";
+}
+
+static void print_limit(const struct answer *answer)
+{
+    uint32_t most = limit(answer, 56);
+
+    if (addresses_of(answer) <= most)
+        return;
+    if (most == 1)
+        printf("answers  one address each%s\n", why_one(answer));
+    else if (most == TABLE_DEFAULT_ANSWERS ||
+             (most == limit(answer, 40) && most == limit(answer, 48)))
+        printf("answers  up to %" PRIu32 " addresses each (max-answers)\n", most);
+    else
+        printf("answers  up to %" PRIu32 " addresses each: of fewer this host might reach none\n",
+               most);
+}
+
 static void print_why(const struct answer *answer)
 {
     const struct table_shape *shape = &answer->service.record.shape;
-    uint32_t addresses = addresses_of(answer);
-    uint32_t most = limit(answer, 56);
     char verdict[CLI_TABLE_LINE];
 
-    if (addresses == 1)
+    if (addresses_of(answer) == 1)
         puts("order    there is one address only");
     else
         printf("order    in turn%s: each call begins with another address\n",
                shape->flags & TABLE_FLAG_WEIGHTED ? ", by weight" : "");
-    if (addresses > 1 && most == 1)
-        puts("answers  one address each: several would be sorted by glibc, always into the same\n"
-             "         order, as this host shares a subnet with them (RFC 6724, rule 9); or it is "
-             "so\n         configured (max-answers)");
-    else if (addresses > most)
-        printf("answers  up to %" PRIu32 " addresses each (max-answers)\n", most);
+    print_limit(answer);
     printf("table    %s, %s: %s; revision %" PRIu64 ", generation %" PRIx64 "\n", cli_table_path(),
            cli_table_state(&answer->header), cli_table_verdict(&answer->header, verdict),
            answer->header.revision, answer->header.generation);
