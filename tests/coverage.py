@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 #   coverage.py BUILD FOLDER...
+#
+# BUILD/coverage.md has the folders and their files, BUILD/uncovered.txt the
+# lines that were not reached, each function's in a line of its own.
 
 import glob
 import json
@@ -11,24 +14,24 @@ import subprocess
 import sys
 
 
-def counts(build, folder):
-    """{source: {line: times}} of the sources of a folder and its headers."""
-    lines = {}
-    for data in sorted(glob.glob(f"{build}/obj/{folder}/*.gcda")):
-        said = subprocess.run(["gcov", "--json-format", "--stdout", data], capture_output=True, check=True)
+def function_at(file, number):
+    """The name of the function that line NUMBER is in."""
+    return next((f["name"] for f in file["functions"] if f["start_line"] <= number <= f["end_line"]), "")
+
+
+def counts(build, folders):
+    """{source: {line: [times, function]}}, whichever object has them."""
+    sources = {name: {} for folder in folders for name in glob.glob(f"{folder}/*.[ch]")}
+    for notes in sorted(glob.glob(f"{build}/obj/**/*.gcno", recursive=True)):
+        # Its status tells of a program that never ran; then the counts are 0.
+        said = subprocess.run(["gcov", "--json-format", "--stdout", notes], capture_output=True, check=False)
         for text in said.stdout.splitlines():
             for file in json.loads(text)["files"]:
-                name = os.path.normpath(file["file"])
-                if os.path.dirname(name) != folder:
-                    continue
-                of_file = lines.setdefault(name, {})
+                of_file = sources.get(os.path.normpath(file["file"]), {})
                 for line in file["lines"]:
-                    number = line["line_number"]
-                    of_file[number] = of_file.get(number, 0) + line["count"]
-    for source in glob.glob(f"{folder}/*.c"):
-        if source not in lines:
-            sys.exit(f"coverage: nothing was counted of {source}")
-    return lines
+                    entry = of_file.setdefault(line["line_number"], [0, function_at(file, line["line_number"])])
+                    entry[0] += line["count"]
+    return sources
 
 
 def ranges(numbers):
@@ -42,26 +45,35 @@ def ranges(numbers):
     return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
+def uncovered(name, lines):
+    """What is missed of a file, function by function."""
+    missed = {}
+    for number, (times, function) in sorted(lines.items()):
+        if times == 0:
+            missed.setdefault(function, []).append(number)
+    return "".join(f"{name}:{function}: {ranges(numbers)}\n" for function, numbers in missed.items())
+
+
+def row(name, counted):
+    """A line of a report: COUNTED are the times of each line."""
+    reached = sum(times > 0 for times in counted)
+    return f"| {name} | {len(counted)} | {reached} | {100 * reached / len(counted):.1f} % |\n"
+
+
 def main():
     build, folders = sys.argv[1], sys.argv[2:]
-    report = ["| folder | lines | reached | |", "|---|---:|---:|---:|"]
-    total = reached = 0
-    with open(f"{build}/uncovered.txt", "w", encoding="utf-8") as uncovered:
-        for folder in folders:
-            of_folder = hit_folder = 0
-            for name, lines in sorted(counts(build, folder).items()):
-                missed = sorted(number for number, times in lines.items() if times == 0)
-                of_folder += len(lines)
-                hit_folder += len(lines) - len(missed)
-                if missed:
-                    uncovered.write(f"{name}: {ranges(missed)}\n")
-            report.append(f"| {folder} | {of_folder} | {hit_folder} | {100 * hit_folder / of_folder:.1f} % |")
-            total += of_folder
-            reached += hit_folder
-    report.append(f"| all | {total} | {reached} | {100 * reached / total:.1f} % |")
-    text = "\n".join(report) + "\n"
+    sources = {name: lines for name, lines in sorted(counts(build, folders).items()) if lines}
+    times = {name: [times for times, _ in lines.values()] for name, lines in sources.items()}
+    head = "| {} | lines | reached | |\n|---|---:|---:|---:|\n"
+    of_folder = {folder: [] for folder in folders}
+    for name, counted in times.items():
+        of_folder[os.path.dirname(name)] += counted
+    text = head.format("folder") + "".join(row(folder, counted) for folder, counted in of_folder.items())
+    text += row("all", sum(times.values(), []))
     with open(f"{build}/coverage.md", "w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(text + "\n" + head.format("file") + "".join(row(name, counted) for name, counted in times.items()))
+    with open(f"{build}/uncovered.txt", "w", encoding="utf-8") as file:
+        file.writelines(uncovered(name, lines) for name, lines in sources.items())
     print(text, end="")
 
 

@@ -25,8 +25,17 @@ mkdir -m 755 "$work/run"
 declare -A pid=()
 failed=0
 
+all_ended() {
+    ! kill -0 "${pid[@]}"
+}
+
+# Who is killed leaves no counts, so tests/coverage asks for $COUNTING.
 cleanup() {
     local name
+    if [ -n "${COUNTING:-}" ]; then
+        kill -TERM "${pid[@]}"
+        wait_until 3 all_ended
+    fi 2>/dev/null
     for name in "${!pid[@]}"; do
         kill -KILL "${pid[$name]}" 2>/dev/null
     done

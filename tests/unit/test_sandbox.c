@@ -357,7 +357,8 @@ static int another_root(void)
     check(table_put(&f, "user.service.etcd", "a=10.0.0.1:80 b=10.0.0.1:80") == 1);
     check(call_all(false) == 0);
     check(access(f.path, F_OK) != 0);
-    return 0;
+    syscall(SYS_exit_group, 0); /* with --coverage, _exit(2) writes files: into that root */
+    return 1;
 }
 
 Test(sandbox, chroot_after_warm_up)
