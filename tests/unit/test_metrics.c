@@ -8,11 +8,14 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,6 +222,36 @@ Test(metrics, file_takes_the_place_of_the_one_before)
     unlink(path);
     cr_expect_eq(rmdir(directory), 0, "no temporary file stays");
     cr_expect_eq(metrics_write(path, "x", 1), -ENOENT);
+}
+
+/* The one before stays, and nothing beside it. */
+Test(metrics, file_that_cannot_be_written_leaves_the_one_before)
+{
+    static const struct rlimit small = { 4, RLIM_INFINITY },
+                               none = { RLIM_INFINITY, RLIM_INFINITY };
+    char directory[] = "/tmp/etcdsd-metrics.XXXXXX", path[64], found[8] = "";
+    char long_path[PATH_MAX + 1];
+    int fd;
+
+    cr_assert_not_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/etcdsd.prom", directory);
+    cr_assert_eq(metrics_write(path, "one\n", 4), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    cr_expect_eq(metrics_write(path, "three\n", 6), -EFBIG);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    fd = open(path, O_RDONLY);
+    cr_expect_eq(read(fd, found, sizeof found - 1), 4);
+    cr_expect_str_eq(found, "one\n");
+    close(fd);
+    unlink(path);
+    cr_assert_eq(mkdir(path, 0755), 0);
+    cr_expect_eq(metrics_write(path, "one\n", 4), -EISDIR);
+    rmdir(path);
+    cr_expect_eq(rmdir(directory), 0, "no temporary file stays");
+    memset(long_path, 'x', PATH_MAX);
+    long_path[PATH_MAX] = '\0';
+    cr_expect_eq(metrics_write(long_path, "x", 1), -ENAMETOOLONG);
 }
 
 /* ---- HTTP -------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * Picking from what etcd tells, where no table is.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "outlook.h"
@@ -51,6 +52,27 @@ Test(picks, failed_instance_rests)
     cr_assert_eq(libsd_report(outlook.sd, "user", &failed, 1), 0);
     UNTIL((libsd_pick(outlook.sd, "user", NULL, &picked), strcmp(picked.name, failed.name) == 0),
           1);
+}
+
+/* What is picked from is found by a hash table, which grows under the pickers;
+ * the second time nothing is asked. */
+Test(picks, any_number_of_services_is_picked_from)
+{
+    libsd_pick_options never = { .size = sizeof never, .timeout_ms = -1 };
+    libsd_picked picked;
+    char key[48], address[32], service[16];
+
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 100; i++) {
+            snprintf(service, sizeof service, "s%.*d", 1 + i % 12, i);
+            snprintf(key, sizeof key, "/service/%s/i", service);
+            snprintf(address, sizeof address, "10.0.0.1:%d", 1000 + i);
+            if (round == 0)
+                put(outlook.sd, key, address);
+            cr_assert_eq(libsd_pick(outlook.sd, service, round == 0 ? NULL : &never, &picked), 0,
+                         "%s", service);
+            cr_assert_eq(picked.port, 1000 + i, "%s", service);
+        }
 }
 
 Test(picks, picks_outlive_etcd)
