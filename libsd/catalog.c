@@ -150,7 +150,7 @@ static bool place_of(const struct catalog *catalog, libsd_slice key, struct plac
 
 /* What a put means to those who see only readable ones; type 0: nothing. */
 static struct change change_by_put(const struct catalog *catalog, struct peer *before,
-                                   struct peer *now)
+                                   struct peer *now, bool listed)
 {
     bool was = before && before->readable;
     struct change change = { .revision = now->instance.mod_revision };
@@ -165,7 +165,7 @@ static struct change change_by_put(const struct catalog *catalog, struct peer *b
         change.type = LIBSD_ONLINE;
         change.reason = before ? LIBSD_REASON_UPDATED : LIBSD_REASON_REGISTERED;
     }
-    if (catalog->listing && change.reason != LIBSD_REASON_UNREADABLE)
+    if (listed && change.reason != LIBSD_REASON_UNREADABLE)
         change.reason = catalog->complete ? LIBSD_REASON_RESYNC : LIBSD_REASON_PRESENT;
     change.before = was ? before : NULL;
     change.now = now->readable ? now : NULL;
@@ -178,7 +178,8 @@ static void log_unreadable(const struct catalog *catalog, const struct peer *pee
                peer->instance.name, peer->instance.service, why);
 }
 
-static void on_put(struct catalog *catalog, const libsd_kv *kv)
+/* listed: it is no event, but in a list or an audit. */
+static void on_put(struct catalog *catalog, const libsd_kv *kv, bool listed)
 {
     struct place place;
     struct peer *before;
@@ -205,9 +206,10 @@ static void on_put(struct catalog *catalog, const libsd_kv *kv)
     }
     if (!now->readable && (!before || before->readable))
         log_unreadable(catalog, now, why);
-    change = change_by_put(catalog, before, now);
+    change = change_by_put(catalog, before, now, listed);
     if (change.type)
         tell(catalog, &change);
+    catalog->mended |= listed;
     list_set(catalog, at, present, now);
 }
 
@@ -295,6 +297,28 @@ static void on_list_end(struct catalog *catalog, int64_t revision)
     }
 }
 
+static void on_audit_begin(struct catalog *catalog)
+{
+    catalog->round++;
+    catalog->mended = false;
+}
+
+static void on_audit_end(struct catalog *catalog, int64_t revision)
+{
+    struct libsd_discovery *listener;
+    size_t before = catalog->count;
+
+    if (catalog->unsound)
+        return;
+    sweep(catalog, revision);
+    if (!catalog->mended && catalog->count == before)
+        return;
+    handle_log(catalog->sd, LIBSD_LOG_WARNING,
+               "service %s: an audit found changes that etcd never told of", catalog->service);
+    LIST_FOREACH(listener, &catalog->listeners, link)
+    tell_synced(catalog, listener);
+}
+
 /* Telling of etcd's going is no change, and may get lost for want of memory. */
 static void tell_sight(struct catalog *catalog, struct libsd_discovery *listener)
 {
@@ -326,8 +350,9 @@ static void on_event(struct libsd_watch *watch, const struct record *record)
 
     switch (record->type) {
     case LIBSD_EVENT_PUT:
+    case LIBSD_EVENT_AUDIT_KEY:
         catalog->committed = false;
-        on_put(catalog, &record->kv);
+        on_put(catalog, &record->kv, catalog->listing || record->type == LIBSD_EVENT_AUDIT_KEY);
         break;
     case LIBSD_EVENT_DELETE:
         catalog->committed = false;
@@ -342,6 +367,12 @@ static void on_event(struct libsd_watch *watch, const struct record *record)
     case LIBSD_EVENT_COMMIT:
         catalog->revision = record->kv.mod_revision;
         catalog->committed = true;
+        break;
+    case LIBSD_EVENT_AUDIT_BEGIN:
+        on_audit_begin(catalog);
+        break;
+    case LIBSD_EVENT_AUDIT_END:
+        on_audit_end(catalog, record->kv.mod_revision);
         break;
     case LIBSD_EVENT_CONNECTED:
         on_sight(catalog, true, 0);

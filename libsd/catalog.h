@@ -68,6 +68,7 @@ struct catalog {
     bool dirty;     /* differs from the snapshot */
     bool committed; /* no revision is half there */
     bool told;      /* somebody was told of a change since the list began */
+    bool mended;    /* the audit that runs found one that no event told of */
     int64_t revision;
     int error; /* why etcd is out of sight */
     struct timer retry;

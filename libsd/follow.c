@@ -5,25 +5,81 @@
  *
  *   start ──▶ LISTING ──last page──▶ WATCHING (the subscription's business)
  *              │   ▲                    │
- *       failure│   │back-off            │ events missed, or time for an audit
+ *       failure│   │back-off            │ events missed
  *              ▼   │                    │
  *             again ◀───────────────────┘
  *
  * LIST_END is only sent behind a list that is complete and without error, so
- * who sweeps there never sweeps too much.
- *
- * The audit is for servers before 3.4.31 and 3.5.13, which can lose events
- * around a compaction.
+ * who sweeps there never sweeps too much.  While WATCHING there are audits
+ * (audit.h).
  */
 #include "internal.h"
 #include "watch.h"
 
 #define STABLE_NS (5 * S) /* what ends earlier counts as a failure */
 #define IDLE_MS   5000
-#define FRESH_NS  (1 * S) /* a sign of life that is no older */
-#define LATER_NS  (S / 2)
 
 static void request_page(struct libsd_watch *watch);
+
+/* ---- pages -------------------------------------------------------------- */
+
+void follow_rewind(struct libsd_watch *watch)
+{
+    libsd_slice first = watch->subscription.span.key;
+
+    buffer_free(&watch->cursor);
+    buffer_add(&watch->cursor, first.data, first.size);
+}
+
+void follow_ask(struct libsd_watch *watch, int64_t revision,
+                void (*done)(struct call *call, struct buffer *text))
+{
+    struct call *call = &watch->call;
+    struct buffer *body = &call->body;
+
+    call->sd = watch->sd;
+    call->path = "/kv/range";
+    call->flags = CALL_ONCE;
+    call->idle_ms = IDLE_MS;
+    call->done = done;
+    buffer_text(body, "{");
+    message_span(body, libsd_bytes(watch->cursor.data, watch->cursor.size),
+                 &watch->subscription.span);
+    buffer_format(body, ",\"limit\":\"%u\"", watch->limit);
+    if (revision)
+        buffer_format(body, ",\"revision\":\"%lld\"", (long long)revision);
+    buffer_text(body, "}");
+    body->failed |= watch->cursor.failed;
+    call_start(call);
+}
+
+/* Before the page is handed on, which may free it. */
+static void move_cursor(struct libsd_watch *watch, const struct records *records)
+{
+    libsd_slice last = records->list[records->count - 1].kv.key;
+
+    buffer_free(&watch->cursor);
+    buffer_add(&watch->cursor, last.data, last.size);
+    buffer_add(&watch->cursor, "", 1);
+}
+
+int follow_read(struct libsd_watch *watch, struct buffer *text, struct answer *answer,
+                struct failure *failure)
+{
+    *failure = watch->call.failure;
+    if (failure->code < 0 || answer_read(text, answer, failure) < 0 ||
+        page_check(answer, libsd_bytes(watch->cursor.data, watch->cursor.size),
+                   &watch->subscription.span, failure) < 0)
+        return failure->code;
+    landmark_note(watch->sd, &answer->records);
+    if (answer->more)
+        move_cursor(watch, &answer->records);
+    else
+        buffer_free(&watch->cursor);
+    return 0;
+}
+
+/* ---- lists -------------------------------------------------------------- */
 
 static void begin(struct timer *timer)
 {
@@ -31,9 +87,7 @@ static void begin(struct timer *timer)
 
     watch->begun_ns = now_ns();
     watch->revision = 0;
-    buffer_free(&watch->cursor);
-    buffer_add(&watch->cursor, watch->subscription.span.key.data,
-               watch->subscription.span.key.size);
+    follow_rewind(watch);
     request_page(watch);
 }
 
@@ -49,6 +103,7 @@ void follow_again(struct libsd_watch *watch)
 {
     unsigned *failures = &watch->backoff.failures;
 
+    audit_stop(watch);
     watch->sd->counters.resyncs++;
     if (now_ns() - watch->begun_ns > STABLE_NS)
         watch->backoff = (struct backoff){ 0 };
@@ -72,28 +127,6 @@ static void failed(struct libsd_watch *watch, const struct failure *failure)
     watch_down(watch, failure);
     watch->timer.fire = begin;
     timer_retry(&watch->sd->loop, &watch->timer, &watch->backoff, failure);
-}
-
-static void audit(struct timer *timer)
-{
-    struct libsd_watch *watch = container_of(timer, struct libsd_watch, timer);
-
-    /* An etcd that may hang: the stream finds out sooner than a list would, and
-     * tells only those who watch. */
-    if (now_ns() - watch->sd->stream.heard_ns > FRESH_NS) {
-        timer_start(&watch->sd->loop, timer, LATER_NS);
-        return;
-    }
-    stream_unsubscribe(watch->sd, &watch->subscription);
-    begin(timer);
-}
-
-void follow_live(struct libsd_watch *watch)
-{
-    if (watch->timer.due_ns && watch->timer.fire == audit)
-        return; /* reconnects must not put the audit off for ever */
-    watch->timer.fire = audit;
-    timer_start(&watch->sd->loop, &watch->timer, jitter(watch->sd->audit_ns));
 }
 
 /* Hands a page to the queue; takes records and text over. */
@@ -123,16 +156,6 @@ static bool emit_page(struct libsd_watch *watch, struct answer *answer, struct b
     return true;
 }
 
-/* Before the page is handed on, which may free it. */
-static void move_cursor(struct libsd_watch *watch, const struct records *records)
-{
-    libsd_slice last = records->list[records->count - 1].kv.key;
-
-    buffer_free(&watch->cursor);
-    buffer_add(&watch->cursor, last.data, last.size);
-    buffer_add(&watch->cursor, "", 1);
-}
-
 static void next_page(struct libsd_watch *watch)
 {
     watch->parked = queue_is_full(watch->sd);
@@ -143,62 +166,37 @@ static void next_page(struct libsd_watch *watch)
 static void page_done(struct call *call, struct buffer *text)
 {
     struct libsd_watch *watch = container_of(call, struct libsd_watch, call);
-    struct failure failure = call->failure;
+    struct failure failure;
     struct answer answer = { 0 };
-    bool more;
+    int rc = follow_read(watch, text, &answer, &failure);
+    bool more = answer.more;
 
-    if (failure.code == LIBSD_ETOOBIG && watch->limit > 1) {
+    if (rc == LIBSD_ETOOBIG && watch->limit > 1) {
         watch->limit /= 2;
         request_page(watch);
         return;
     }
-    if (failure.code < 0 || answer_read(text, &answer, &failure) < 0 ||
-        page_check(&answer, libsd_bytes(watch->cursor.data, watch->cursor.size),
-                   &watch->subscription.span, &failure) < 0)
-        goto fail;
-    landmark_note(watch->sd, &answer.records);
-    more = answer.more;
-    if (more)
-        move_cursor(watch, &answer.records);
-    if (!emit_page(watch, &answer, text)) {
-        failure_set(&failure, LIBSD_ENOMEM, "out of memory");
-        goto fail;
+    if (rc == 0 && !emit_page(watch, &answer, text))
+        rc = failure_set(&failure, LIBSD_ENOMEM, "out of memory");
+    records_free(&answer.records);
+    if (rc < 0) {
+        failed(watch, &failure);
+        return;
     }
     if (more) {
         next_page(watch);
         return;
     }
-    buffer_free(&watch->cursor);
     /* Failures are kept in mind until this list has held for a while: an etcd
      * that goes on to say "compacted" was asked 20 times a second. */
     watch->backoff.refusals = 0;
     watch->subscription.next = watch->revision + 1;
     stream_subscribe(watch->sd, &watch->subscription);
-    return;
-fail:
-    records_free(&answer.records);
-    failed(watch, &failure);
 }
 
 static void request_page(struct libsd_watch *watch)
 {
-    struct call *call = &watch->call;
-    struct buffer *body = &call->body;
-
-    call->sd = watch->sd;
-    call->path = "/kv/range";
-    call->flags = CALL_ONCE;
-    call->idle_ms = IDLE_MS;
-    call->done = page_done;
-    buffer_text(body, "{");
-    message_span(body, libsd_bytes(watch->cursor.data, watch->cursor.size),
-                 &watch->subscription.span);
-    buffer_format(body, ",\"limit\":\"%u\"", watch->limit);
-    if (watch->revision)
-        buffer_format(body, ",\"revision\":\"%lld\"", (long long)watch->revision);
-    buffer_text(body, "}");
-    body->failed |= watch->cursor.failed;
-    call_start(call);
+    follow_ask(watch, watch->revision, page_done);
 }
 
 void follow_drained(struct libsd_watch *watch)
@@ -216,6 +214,7 @@ void follow_init(struct libsd_watch *watch)
 
 void follow_stop(struct libsd_watch *watch)
 {
+    audit_stop(watch);
     call_cancel(&watch->call);
     timer_stop(&watch->timer);
     buffer_free(&watch->cursor);

@@ -158,7 +158,7 @@ enum libsd_change_reason {
                                     * that tells these two apart */
     LIBSD_REASON_DELETED = 6,      /* one of the last two; etcd did not say */
     LIBSD_REASON_UNREADABLE = 7,   /* its value can't be read any more */
-    LIBSD_REASON_RESYNC = 8        /* it was so in a new list: events were missed */
+    LIBSD_REASON_RESYNC = 8        /* it was so in a new list, or an audit: events were missed */
 };
 
 /* One change.  Everything in it is valid during the callback only. */

@@ -776,23 +776,27 @@ enum libsd_event_type {
     LIBSD_EVENT_COMMIT = 5,       /* all events up to revision are delivered */
     LIBSD_EVENT_DISCONNECTED = 6, /* etcd out of sight; error and detail say why */
     LIBSD_EVENT_CONNECTED = 7,    /* events flow (again) */
-    LIBSD_EVENT_ENDED = 8         /* no more events: compacted (without LIST) */
+    LIBSD_EVENT_ENDED = 8,        /* no more events: compacted (without LIST) */
+    LIBSD_EVENT_AUDIT_BEGIN = 9,  /* LIST: the AUDIT_KEYs up to AUDIT_END, and what */
+    LIBSD_EVENT_AUDIT_KEY = 10,   /*   PUTs say meanwhile, are all keys there are; */
+    LIBSD_EVENT_AUDIT_END = 11    /*   kv: a key as it is, most often as known */
 };
 
 /* One event.  Everything in it is valid during the callback only. */
 typedef struct libsd_event {
     int type;            /* enum libsd_event_type */
     int error;           /* DISCONNECTED, ENDED: LIBSD_E* */
-    const libsd_kv *kv;  /* PUT, DELETE; else NULL */
-    int64_t revision;    /* PUT, DELETE: of the change; LIST_END, COMMIT: up to */
+    const libsd_kv *kv;  /* PUT, DELETE, AUDIT_KEY; else NULL */
+    int64_t revision;    /* PUT, DELETE, AUDIT_KEY: of the change; else: up to */
     const char *detail;  /* DISCONNECTED, ENDED: one line; else NULL */
-    uint64_t cluster_id; /* the store's, once known; PUT, DELETE: 0 */
+    uint64_t cluster_id; /* the store's, once known; PUT, DELETE, AUDIT_KEY: 0 */
     /* PUT, DELETE with LIBSD_WATCH_PREV_KV: the key before the change; NULL if
      * there was none, in lists, and where etcd has compacted it. */
     const libsd_kv *prev_kv;
 } libsd_event;
 
-/* Told of each event, in the order of revisions. */
+/* Told of each event, in the order of revisions; those of an AUDIT_KEY are older
+ * than what was told before, but never than what was told of that key. */
 typedef void libsd_watch_callback(const libsd_event *event, void *arg);
 
 /* Watches a key or a prefix, for ever: after a lost connection it goes on, at
@@ -806,6 +810,12 @@ typedef void libsd_watch_callback(const libsd_event *event, void *arg);
  *   was wiped or restored, a decoding error).  A list that fails half way is
  *   begun anew with another LIST_BEGIN.  So a mirror that marks at LIST_BEGIN
  *   and sweeps at LIST_END is always right, and an error never empties it.
+ *   Versions of etcd before 3.4.31 and 3.5.13 can lose events around a
+ *   compaction.  Therefore, each 3 to 6 minutes, the keys are read again while
+ *   the watch goes on: AUDIT_BEGIN, AUDIT_KEY ... among the events that come,
+ *   AUDIT_END.  A mirror that takes an AUDIT_KEY like a PUT, and marks and
+ *   sweeps here, too, is right again after that; who needs it not ignores the
+ *   three.  An audit that can't be finished is begun anew with AUDIT_BEGIN.
  * start_revision: first revision wanted; 0 for "from now"; ignored with LIST.
  * callback, arg: told of each event.
  * watch: receives the watch; end it with libsd_watch_close().

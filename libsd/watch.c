@@ -17,7 +17,8 @@ static void watch_deliver(struct owner *owner, const struct record *record)
 {
     struct libsd_watch *watch = container_of(owner, struct libsd_watch, owner);
     const libsd_kv *previous = watch->previous;
-    bool has_key = record->type == LIBSD_EVENT_PUT || record->type == LIBSD_EVENT_DELETE;
+    bool has_key = record->type == LIBSD_EVENT_PUT || record->type == LIBSD_EVENT_DELETE ||
+                   record->type == LIBSD_EVENT_AUDIT_KEY;
     const libsd_event event = {
         .type = record->type,
         .error = record->error,
@@ -118,7 +119,7 @@ static void on_live(struct subscription *subscription)
         tell(watch, LIBSD_EVENT_CONNECTED, 0, NULL);
     watch->sight = SIGHT_CONNECTED;
     if (watch->flags & LIBSD_WATCH_LIST)
-        follow_live(watch);
+        audit_later(watch);
 }
 
 static bool on_events(struct subscription *subscription, struct records *records,
@@ -130,6 +131,7 @@ static bool on_events(struct subscription *subscription, struct records *records
 
     if (!item)
         return false;
+    audit_touch(watch, records);
     item->records = *records;
     if (complete && !watch_note_in(watch, item, LIBSD_EVENT_COMMIT, revision, 0, NULL)) {
         item->records = (struct records){ 0 };

@@ -5,6 +5,7 @@
 #ifndef LIBSD_WATCH_H
 #define LIBSD_WATCH_H
 
+#include "audit.h"
 #include "call.h"
 #include "queue.h"
 #include "stream.h"
@@ -42,8 +43,9 @@ struct libsd_watch {
     unsigned limit;
     struct backoff backoff;
     int64_t begun_ns;
-    int64_t revision;     /* all pages show it; 0: first page */
+    int64_t revision;     /* all pages of a list show it; 0: its first page */
     struct buffer cursor; /* the next page's first key */
+    struct audit audit;
 };
 
 /* A watch of the library itself: a prefix with LIBSD_WATCH_LIST.  On the I/O
@@ -70,9 +72,17 @@ void follow_start(struct libsd_watch *watch);
 void follow_again(struct libsd_watch *watch);
 /* The same while a list or a watch is under way. */
 void follow_restart(struct libsd_watch *watch);
-void follow_live(struct libsd_watch *watch);
 void follow_drained(struct libsd_watch *watch);
 void follow_stop(struct libsd_watch *watch);
+
+/* For audit.c: goes back to the first key; asks for the page from the cursor on
+ * (revision 0: as it is now); reads it and moves the cursor behind it.  The last
+ * returns 0 or LIBSD_E*, filling failure. */
+void follow_rewind(struct libsd_watch *watch);
+void follow_ask(struct libsd_watch *watch, int64_t revision,
+                void (*done)(struct call *call, struct buffer *text));
+int follow_read(struct libsd_watch *watch, struct buffer *text, struct answer *answer,
+                struct failure *failure);
 
 /* On the I/O thread: goes on reading; ends all that are left. */
 void watches_drained(struct libsd *sd);

@@ -152,7 +152,7 @@ static bool is_oversized(struct mirror *mirror, const libsd_kv *kv, const struct
     mirror->oversized++;
     if (!model_keep(mirror->model, place->name, place->name_length, rest, length))
         return false;
-    log_line(mirror->is_listing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+    log_line(mirror->is_listing || mirror->is_auditing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
              "key %s: its value has %zu bytes, more than max-value-size: stays as it was",
              log_quote(key, kv->key.data, kv->key.size), kv->value.size);
     return true;
@@ -261,10 +261,11 @@ static void on_list_begin(struct mirror *mirror)
     model_mark(mirror->model);
     if (mirror->held_ms == 0)
         mirror->known = mirror->model->instance_count;
-    /* A list in spite of a connection is an audit: what the table says is no
-     * less true than before. */
+    /* In spite of a connection: the owner asked for it (mirror_wants_list(), a
+     * reload), or etcd compacted what was about to come. */
     mirror->is_current = mirror->is_current && mirror->is_connected;
     mirror->is_listing = true;
+    mirror->is_auditing = false;
     mirror->listed = 0;
     mirror->begun_ms = mirror->progress_ms = now_ms();
     log_line(LOG_LEVEL_DEBUG, "zone %s: list: begins", mirror->zone->domain);
@@ -306,6 +307,39 @@ static void on_list_end(struct mirror *mirror, const libsd_event *event)
     state_set(mirror);
 }
 
+static void on_audit_begin(struct mirror *mirror)
+{
+    mirror->is_auditing = mirror->held_ms == 0; /* else a list is to come */
+    if (!mirror->is_auditing)
+        return;
+    model_mark(mirror->model);
+    mirror->known = mirror->model->instance_count;
+}
+
+/* What is swept waits for the next COMMIT, or is written by the next flush, like
+ * any change. */
+static void on_audit_end(struct mirror *mirror)
+{
+    uint64_t swept;
+
+    if (!mirror->is_auditing)
+        return;
+    mirror->is_auditing = false;
+    if (is_loss_held(mirror)) {
+        mirror->is_current = false;
+        state_set(mirror);
+        return;
+    }
+    swept = model_sweep(mirror->model);
+    if (swept == 0)
+        return;
+    log_line(LOG_LEVEL_WARNING,
+             "zone %s: audit: %" PRIu64 " instances were gone, though etcd never told of it",
+             mirror->zone->domain, swept);
+    if (mirror->pending_ms == 0)
+        mirror->pending_ms = now_ms();
+}
+
 static void write_pending(struct mirror *mirror)
 {
     mirror->pending_ms = 0;
@@ -327,19 +361,22 @@ static void on_commit(struct mirror *mirror, int64_t revision)
 void mirror_event(const libsd_event *event, void *arg)
 {
     struct mirror *mirror = arg;
-    bool is_key = event->type == LIBSD_EVENT_PUT || event->type == LIBSD_EVENT_DELETE;
+    bool is_key = event->type == LIBSD_EVENT_PUT || event->type == LIBSD_EVENT_DELETE ||
+                  event->type == LIBSD_EVENT_AUDIT_KEY;
 
     if (mirror->has_ended)
         return;
     if (is_key && !zone_has_key(mirror->zone, event->kv->key.data, event->kv->key.size))
         return;
-    if (is_key) {
+    if (is_key)
         mirror->is_whole = false;
+    if (is_key && event->type != LIBSD_EVENT_AUDIT_KEY) {
         mirror->events++;
         mirror->event_at = time(NULL);
     }
     switch (event->type) {
     case LIBSD_EVENT_PUT:
+    case LIBSD_EVENT_AUDIT_KEY:
         on_put(mirror, event->kv);
         break;
     case LIBSD_EVENT_DELETE:
@@ -350,6 +387,12 @@ void mirror_event(const libsd_event *event, void *arg)
         break;
     case LIBSD_EVENT_LIST_END:
         on_list_end(mirror, event);
+        break;
+    case LIBSD_EVENT_AUDIT_BEGIN:
+        on_audit_begin(mirror);
+        break;
+    case LIBSD_EVENT_AUDIT_END:
+        on_audit_end(mirror);
         break;
     case LIBSD_EVENT_COMMIT:
         on_commit(mirror, event->revision);

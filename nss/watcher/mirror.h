@@ -13,6 +13,8 @@
  *   PUT, DELETE  change the model in every state
  *   COMMIT       writes the dirty services in FOLLOWING only: between
  *                LIST_BEGIN and LIST_END the model is half old, half new
+ *   AUDIT_KEY    like PUT; all from AUDIT_BEGIN to AUDIT_END like a list, in
+ *                which the watch goes on: the model stays what the table may say
  *   DISCONNECTED, CONNECTED  change the table's state word only
  *
  * A list that lacks more than half of more than MIRROR_FEW instances that were
@@ -48,6 +50,7 @@ struct mirror {
 
     bool is_connected;
     bool is_listing;
+    bool is_auditing;
     bool is_current;     /* a list was completed since the table's content was in doubt */
     int error;           /* that was last told of a lost connection */
     int64_t lost_ms;     /* monotonic; 0: connected */

@@ -286,7 +286,7 @@ int model_put(struct model *model, const char *name, uint8_t name_length, const 
         model_release(model, service);
         return -ENOMEM;
     }
-    instance->is_seen = true;
+    instance->round = model->round;
     if (is_there && is_same_value(instance, value))
         return MODEL_SAME;
     count_value(model, service, instance->family, -1);
@@ -308,7 +308,7 @@ bool model_keep(struct model *model, const char *name, uint8_t name_length, cons
 
     if (!is_there || model_instances(service)[index]->family == 0)
         return false;
-    model_instances(service)[index]->is_seen = true;
+    model_instances(service)[index]->round = model->round;
     return true;
 }
 
@@ -335,18 +335,12 @@ int model_delete(struct model *model, const char *name, uint8_t name_length, con
 
 /* ---- the whole --------------------------------------------------------- */
 
-static void service_mark(struct model_service *service)
-{
-    for (uint32_t i = 0; i < service->count; i++)
-        model_instances(service)[i]->is_seen = false;
-}
-
-static uint64_t service_unseen(const struct model_service *service)
+static uint64_t service_unseen(const struct model *model, const struct model_service *service)
 {
     uint64_t unseen = 0;
 
     for (uint32_t i = 0; i < service->count; i++)
-        unseen += !model_instances(service)[i]->is_seen;
+        unseen += model_instances(service)[i]->round != model->round;
     return unseen;
 }
 
@@ -357,7 +351,7 @@ static uint64_t service_sweep(struct model *model, struct model_service *service
     for (uint32_t i = 0; i < service->count; i++) {
         struct model_instance *instance = model_instances(service)[i];
 
-        if (instance->is_seen)
+        if (instance->round == model->round)
             model_instances(service)[kept++] = instance;
         else
             instance_forget(model, service, instance);
@@ -373,19 +367,16 @@ static uint64_t service_sweep(struct model *model, struct model_service *service
 
 void model_mark(struct model *model)
 {
-    service_mark(model->nameless);
-    for (uint32_t i = 0; i < model->slot_count; i++)
-        if (model->slots[i] != NULL)
-            service_mark(model->slots[i]);
+    model->round++;
 }
 
 uint64_t model_unseen(const struct model *model)
 {
-    uint64_t unseen = service_unseen(model->nameless);
+    uint64_t unseen = service_unseen(model, model->nameless);
 
     for (uint32_t i = 0; i < model->slot_count; i++)
         if (model->slots[i] != NULL)
-            unseen += service_unseen(model->slots[i]);
+            unseen += service_unseen(model, model->slots[i]);
     return unseen;
 }
 

@@ -44,7 +44,7 @@ struct model_instance {
     uint16_t port;
     uint16_t weight;
     uint8_t family;
-    uint8_t is_seen : 1;    /* since model_mark() */
+    uint8_t round : 6;      /* the model's when it was last seen */
     uint8_t is_exact : 1;   /* as in struct zone_place */
     uint8_t is_unnamed : 1; /* its label was found taken or empty, and that was logged */
     uint8_t address[16];
@@ -92,6 +92,7 @@ struct model {
     uint64_t instance_count; /* unreadable and nameless ones included */
     uint64_t unreadable;     /* not in the table: unreadable or nameless */
     uint64_t seed;
+    uint8_t round : 6; /* counts model_mark()s */
     struct model_service *nameless;
     struct model_list dirty, failed;
 };
@@ -123,7 +124,8 @@ bool model_keep(struct model *model, const char *name, uint8_t name_length, cons
 int model_delete(struct model *model, const char *name, uint8_t name_length, const char *key,
                  size_t key_length);
 
-/* Before a list: forgets which instances were seen.  After it: takes out those
+/* Before a list: forgets which instances were seen (in O(1); what was
+ * seen 64 marks ago, with no sweep since, counts as seen once more).  After it: takes out those
  * that were not.  Returns how many went. */
 void model_mark(struct model *model);
 uint64_t model_unseen(const struct model *model); /* how many would go */

@@ -265,7 +265,7 @@ Test(mirror, table_that_missed_events_is_live_after_the_list)
     cr_expect_eq(paper.state, TABLE_LIVE);
 }
 
-Test(mirror, audit_does_not_make_the_table_look_old)
+Test(mirror, list_in_spite_of_a_connection_does_not_make_the_table_look_old)
 {
     stage_tell(LIBSD_EVENT_CONNECTED, 0, NULL);
     start_with_user();

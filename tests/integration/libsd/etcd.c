@@ -475,7 +475,7 @@ static void note_revision(struct notes *notes, const libsd_event *event)
 {
     bool listing = notes->counts[LIBSD_EVENT_LIST_BEGIN] > notes->counts[LIBSD_EVENT_LIST_END];
 
-    if (!event->revision || listing)
+    if (!event->revision || listing || event->type == LIBSD_EVENT_AUDIT_KEY)
         return;
     if (event->revision < notes->revision && event->type != LIBSD_EVENT_LIST_BEGIN)
         notes->disordered = true;
@@ -484,7 +484,8 @@ static void note_revision(struct notes *notes, const libsd_event *event)
 
 void notes_take(const libsd_event *event, void *arg)
 {
-    static const char *const words[] = { "?", "+", "-", "[", "]", ";", "down", "up", "end" };
+    static const char *const words[] = { "?",    "+",  "-",   "[", "]", ";",
+                                         "down", "up", "end", "(", "=", ")" };
     struct notes *notes = arg;
     char word[600];
 
@@ -492,7 +493,8 @@ void notes_take(const libsd_event *event, void *arg)
     snprintf(word, sizeof word, "%s%.*s%s%.*s ", words[event->type],
              event->kv ? (int)event->kv->key.size : 0,
              event->kv ? (const char *)event->kv->key.data : "",
-             event->type == LIBSD_EVENT_PUT ? "=" : "", event->kv ? (int)event->kv->value.size : 0,
+             event->type != LIBSD_EVENT_DELETE && event->kv ? "=" : "",
+             event->kv ? (int)event->kv->value.size : 0,
              event->kv ? (const char *)event->kv->value.data : "");
     if (notes->size + strlen(word) < 1 << 20) {
         strcpy(notes->text + notes->size, word);

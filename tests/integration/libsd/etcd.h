@@ -91,7 +91,7 @@ struct notes {
     pthread_mutex_t mutex;
     char *text; /* separated by spaces */
     size_t size;
-    int counts[9];    /* by type */
+    int counts[12];   /* by type */
     int64_t revision; /* of the last event with one */
     bool disordered;  /* revisions went back outside a list */
     int last_error;

@@ -87,6 +87,30 @@ static void take_delete(struct mirror *mirror, const libsd_kv *kv)
         object(mirror, "the end of what is not there", kv);
 }
 
+/* Nothing was lost, so an audit shows what was told. */
+static void take_audit_key(struct mirror *mirror, const libsd_kv *kv)
+{
+    struct mirrored *one = find(mirror, kv->key);
+
+    if (!one)
+        object(mirror, "audit shows what is not there", kv);
+    else if (one->modified != kv->mod_revision)
+        object(mirror, "audit shows another revision", kv);
+    else
+        one->mark = mirror->mark;
+}
+
+static void end_audit(struct mirror *mirror)
+{
+    int before = mirror->count;
+
+    sweep(mirror);
+    if (mirror->count != before && !*mirror->wrong)
+        snprintf(mirror->wrong, sizeof mirror->wrong, "audit lacks %d keys",
+                 before - mirror->count);
+    mirror->audits++;
+}
+
 void mirror_take(const libsd_event *event, void *arg)
 {
     struct mirror *mirror = arg;
@@ -108,6 +132,15 @@ void mirror_take(const libsd_event *event, void *arg)
         break;
     case LIBSD_EVENT_DELETE:
         take_delete(mirror, event->kv);
+        break;
+    case LIBSD_EVENT_AUDIT_BEGIN:
+        mirror->mark++;
+        break;
+    case LIBSD_EVENT_AUDIT_KEY:
+        take_audit_key(mirror, event->kv);
+        break;
+    case LIBSD_EVENT_AUDIT_END:
+        end_audit(mirror);
         break;
     case LIBSD_EVENT_COMMIT:
         mirror->revision = event->revision;
@@ -162,6 +195,16 @@ static int number(struct mirror *mirror, const int *which)
 int mirror_lists(struct mirror *mirror)
 {
     return number(mirror, &mirror->lists);
+}
+
+int mirror_audits(struct mirror *mirror)
+{
+    int audits;
+
+    pthread_mutex_lock(&mirror->mutex);
+    audits = mirror->audits;
+    pthread_mutex_unlock(&mirror->mutex);
+    return audits;
 }
 
 int mirror_ups(struct mirror *mirror)

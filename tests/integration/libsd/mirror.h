@@ -29,6 +29,7 @@ struct mirror {
     bool listing;
     int64_t revision; /* nothing that comes may be older */
     int lists;
+    int audits;
     int ups;
     int downs;
     int error;       /* of the last down */
@@ -44,6 +45,7 @@ void mirror_take(const libsd_event *event, void *mirror);
 bool mirror_is_current(struct mirror *mirror, libsd *sd, const char *prefix);
 
 int mirror_lists(struct mirror *mirror);
+int mirror_audits(struct mirror *mirror);
 int mirror_ups(struct mirror *mirror);
 int mirror_downs(struct mirror *mirror);
 
