@@ -7,6 +7,7 @@
 cd "$top" || exit 1
 debs=$build/deb
 packages=(libsd1 libnss-etcdsd etcdsd libsd-dev)
+conf=/etc/etcdsd/etcdsd.conf
 
 nsswitch='# The lines that matter, as Debian has them.
 passwd:         files systemd
@@ -49,11 +50,12 @@ is_reproducible() {
         diff <(sums "$debs") <(sums "$again")
 }
 
-# newer NAME: the same package under a higher version.
+# newer NAME: the same package under a higher version, its configuration another.
 newer() {
     dpkg-deb -R "$debs/$1"_[0-9]*.deb "$work/unpacked" &&
         sed -i "s/\<$(dpkg-parsechangelog -l "$top/packaging/debian/changelog" -S Version)\>/&+1/" \
             "$work/unpacked/DEBIAN/control" &&
+        { [ ! -e "$work/unpacked$conf" ] || echo '# newer' >>"$work/unpacked$conf"; } &&
         dpkg-deb --root-owner-group -b "$work/unpacked" "$root/mnt/newer" >/dev/null && rm -r "$work/unpacked"
 }
 
@@ -141,19 +143,21 @@ symbols_are_known() {
         "$(nm -D --defined-only "$build/libsd.so.1" | grep -c ' libsd_')" ]
 }
 
-# A program that looks names up all the time does not notice.
+# Nobody is asked about the configuration that he has changed: it is kept.
 upgrades() {
     cp "$root/etc/nsswitch.conf" "$work/before"
+    echo '# mine' >>"$root$conf"
+    cp "$root$conf" "$work/mine"
+    state_make && lookups_begin || return 1
     mapfile -t files < <(paths /mnt/newer "${packages[@]}")
-    spawn asking inside sh -c 'while getent hosts localhost >/dev/null; do :; done; echo "failed: $?"'
-    quiet inside dpkg -i "${files[@]}" && diff "$work/before" "$root/etc/nsswitch.conf" &&
-        inside dpkg -s libnss-etcdsd | grep -q '^Version: .*+1$' || return 1
-    kill -0 "${pid[asking]}" && ! logged asking failed && stop asking KILL && has_its_user && has_its_unit
+    quiet inside dpkg --force-confold -i "${files[@]}" && diff "$work/before" "$root/etc/nsswitch.conf" &&
+        inside dpkg -s libnss-etcdsd | grep -q '^Version: .*+1$' && cmp "$work/mine" "$root$conf" &&
+        [ "$(tail -n 1 "$root$conf.dpkg-dist")" = '# newer' ] && state_is_kept &&
+        lookups_went_well && has_its_user && has_its_unit
 }
 
 removed() {
-    touch "$root/run/etcdsd/table.v1"
-    quiet inside dpkg --remove "${packages[@]}" && lines_are 'files dns' 'db files' &&
+    quiet inside dpkg --remove "${packages[@]}" && lines_are 'files dns' 'db files' && cmp "$work/mine" "$root$conf" &&
         inside test ! -e /run/etcdsd -a ! -e /usr/sbin/etcdsd-watcher -a -d /var/lib/etcdsd
 }
 
@@ -185,7 +189,7 @@ check 'the linker knows the libraries' libraries_are_known
 check 'libsd1 tells the versions of all symbols' symbols_are_known
 check 'names resolve' definition_passes resolves
 check 'programs can be built' definition_passes compiles
-check 'an upgrade changes nothing, and no lookup fails meanwhile' upgrades
+check 'an upgrade changes neither nsswitch.conf nor what was changed, and no lookup fails' upgrades
 check 'a removal takes the module out of nsswitch.conf, and the table away' removed
 check 'installed again, it is in there again' comes_back
 check 'nothing remains of what was purged' purged

@@ -79,3 +79,29 @@ remains() {
         [ -d "/$name" ] || echo "$name/"
     done
 }
+
+# state: what the watcher's user has for the next boot, and for programs.
+state() {
+    inside sh -c 'cd /var/lib/etcdsd && cat snapshot.v1 /run/etcdsd/table.v1 && stat -c "%U %a" snapshot.v1 /run/etcdsd/table.v1'
+}
+
+# state_make: that is there, and in $work/state; state_is_kept: it is the same.
+state_make() {
+    inside setpriv --reuid=etcdsd --regid=etcdsd --clear-groups sh -c '
+        umask 077; echo snapshot >/var/lib/etcdsd/snapshot.v1; umask 022; echo table >/run/etcdsd/table.v1' &&
+        state >"$work/state"
+}
+
+state_is_kept() {
+    state | diff "$work/state" -
+}
+
+# lookups_begin: a program looks names up all the time; lookups_went_well: each of
+# them was answered, up to now.
+lookups_begin() {
+    spawn asking inside sh -c 'while getent hosts localhost >/dev/null; do :; done; echo "failed: $?"'
+}
+
+lookups_went_well() {
+    kill -0 "${pid[asking]}" && ! logged asking failed && stop asking KILL
+}

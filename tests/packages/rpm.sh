@@ -1,6 +1,6 @@
 #!/bin/bash
-# The RPM packages of build/rpm: installed, upgraded and removed by rpm under
-# an overlay, with what that makes of /etc/nsswitch.conf.
+# The RPM packages of build/rpm: installed, upgraded, from an older version,
+# too, and removed by rpm under an overlay, with what that makes of /etc/nsswitch.conf.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source=tests/packages/overlay.sh
 . "$(dirname "$0")/overlay.sh"
@@ -9,6 +9,7 @@ rpms=$build/rpm
 packages=(libsd nss-etcdsd etcdsd libsd-devel)
 files=("${packages[@]/%/.rpm}")
 libdir=$(rpm --eval %_libdir)
+version=$(sed -n 's/^#define LIBSD_VERSION "\(.*\)"/\1/p' libsd/libsd.h)
 
 nsswitch='# The lines that matter, as Fedora has them.
 passwd:     files systemd
@@ -69,7 +70,7 @@ names_resolve() {
     inside /mnt/resolves >"$work/resolves.log" 2>&1 || { cat "$work/resolves.log"; return 1; }
 }
 
-# An upgrade, here to the same, runs the scripts of both; who has changed his
+# An upgrade to the same runs the scripts of both, too; who has changed his
 # configuration, or taken the module out, finds it so.
 upgrades() {
     sed -i 's/^services:.*/services: files/' "$root/etc/nsswitch.conf"
@@ -92,6 +93,54 @@ nothing_else_remains() {
     cp /etc/nsswitch.conf "$root/etc/nsswitch.conf"
     remains | diff "$work/at-first" -
 }
+
+# ---- two versions ---------------------------------------------------------
+
+# An older one of the same tree, whose sample of a configuration is another.
+older_is_built() {
+    local tree=$work/older name
+    mkdir "$tree" "$root/mnt/older" && tar -xJf "$build/etcdsd-$version.tar.xz" --strip-components=1 -C "$tree" &&
+        sed -i 's/^#define LIBSD_VERSION .*/#define LIBSD_VERSION "0.0.9"/' "$tree/libsd/libsd.h" &&
+        sed -i "s/^Version:.*/Version: 0.0.9/; s/ - $version-1$/ - 0.0.9-1/" "$tree/packaging/rpm/etcdsd.spec" &&
+        echo '# older' >>"$tree/packaging/conf/etcdsd.conf" || return 1
+    env -u MAKEFLAGS -u MAKELEVEL make -s -C "$tree" rpm >"$work/older.log" 2>&1 || { tail -n 20 "$work/older.log"; return 1; }
+    for name in "${packages[@]}"; do cp "$tree/build/rpm/$name"-0.0.9-*."$(uname -m)".rpm "$root/mnt/older/$name.rpm" || return 1; done
+}
+
+# version_is VERSION: of all packages, and of what they have installed.
+version_is() {
+    diff <(printf "$1\n%.0s" "${packages[@]}") <(inside rpm --dbpath /mnt/db -q --qf '%{VERSION}\n' "${packages[@]}") &&
+        diff <(echo "etcdsd $1") <(inside etcdsd --version | head -n 1)
+}
+
+sample_is() {
+    cmp "$1/packaging/conf/etcdsd.conf" "$root/etc/etcdsd/etcdsd.conf" && [ ! -e "$root/etc/etcdsd/etcdsd.conf.rpmnew" ]
+}
+
+untouched_is_replaced() {
+    echo "$nsswitch" >"$root/etc/nsswitch.conf"
+    rpm_inside -i "${files[@]/#/older/}" && version_is 0.0.9 && sample_is "$work/older" &&
+        cp "$root/etc/nsswitch.conf" "$work/before" && rpm_inside -U "${files[@]}" && version_is "$version" &&
+        sample_is "$top" && diff "$work/before" "$root/etc/nsswitch.conf" && is_as_packaged && has_its_user
+}
+
+goes_back() {
+    rpm_inside -U --oldpackage "${files[@]/#/older/}" && version_is 0.0.9 && sample_is "$work/older" &&
+        diff "$work/before" "$root/etc/nsswitch.conf" && has_its_user && libraries_are_known
+}
+
+changed_is_kept() {
+    sed -i 's/^services:.*/services: files/' "$root/etc/nsswitch.conf"
+    cp "$root/etc/nsswitch.conf" "$work/before"
+    echo '# mine' >>"$root/etc/etcdsd/etcdsd.conf"
+    cp "$root/etc/etcdsd/etcdsd.conf" "$work/mine"
+    state_make && lookups_begin || return 1
+    rpm_inside -U "${files[@]}" && version_is "$version" && diff "$work/before" "$root/etc/nsswitch.conf" &&
+        cmp "$work/mine" "$root/etc/etcdsd/etcdsd.conf" && cmp packaging/conf/etcdsd.conf "$root/etc/etcdsd/etcdsd.conf.rpmnew" &&
+        state_is_kept && lookups_went_well && has_its_user && libraries_are_known
+}
+
+# ---- nsswitch.conf --------------------------------------------------------
 
 # goes_in_and_out HOSTS-BEFORE HOSTS-INSTALLED
 goes_in_and_out() {
@@ -150,6 +199,11 @@ check 'what was changed is no longer as it was packaged' is_not_when_changed
 check 'an upgrade leaves nsswitch.conf and the configuration alone' upgrades
 check 'a removal takes the module out of nsswitch.conf, and the table away' removed
 check 'nothing else remains' nothing_else_remains
+check 'an older version is built' older_is_built
+check 'an upgrade from it brings the newer sample of a configuration' untouched_is_replaced
+check 'the way back brings the older one' goes_back
+check 'an upgrade leaves nsswitch.conf, a changed configuration, snapshot and table; no lookup fails' changed_is_kept
+check 'removed, it leaves no more than before' eval 'removed && nothing_else_remains'
 check 'lines hosts of administrators get it in the right place, and are restored' lines_of_administrators
 check 'a line that has it already is left alone' line_with_us_in_it
 check "authselect's file is left alone" authselect_is_left_alone
