@@ -221,11 +221,13 @@ static int take_entry(struct reading *reading, const struct conf_entry *entry)
     if (key >= 0 && !(keys[key].places & reading->place))
         return fail(reading->error, -EINVAL, "%s: does not belong into this section", entry->key);
     if (key < 0 || (keys[key].places & KEY_ETCD)) {
-        bool is_libsds = *reading->conf.section == '\0' &&
-                         libsd_options_set(reading->probe, entry->key, entry->value) == 0;
-
-        if (is_libsds)
+        rc = *reading->conf.section == '\0'
+                 ? libsd_options_set(reading->probe, entry->key, entry->value)
+                 : LIBSD_EINVAL;
+        if (rc == 0)
             return take_etcd(reading, entry);
+        if (rc == LIBSD_ENOMEM)
+            return no_memory(reading->error);
         return key < 0 ? unknown_key(reading, entry->key)
                        : fail(reading->error, -EINVAL, "%s: belongs into [etcd]", entry->key);
     }
@@ -258,9 +260,11 @@ static int read_file(struct config *config, struct config_error *error)
 {
     char *text;
     size_t size;
-    int rc, failed;
+    int rc = libsd_options_load(config->etcd, config->path), failed;
 
-    if (libsd_options_load(config->etcd, config->path) < 0) {
+    if (rc == LIBSD_ENOMEM)
+        return no_memory(error);
+    if (rc < 0) {
         libsd_error_detail(NULL, error->text, sizeof error->text);
         return -EINVAL;
     }
@@ -330,9 +334,12 @@ static int take_argument(struct config *config, size_t key, const char *value,
 
     if (rc < 0)
         return fail(error, rc, "--%s: %s", keys[key].name, why);
-    if (!(keys[key].places & KEY_ETCD) ||
-        libsd_options_set(config->etcd, keys[key].name, value) == 0)
+    if (keys[key].places & KEY_ETCD)
+        rc = libsd_options_set(config->etcd, keys[key].name, value);
+    if (rc == 0)
         return 0;
+    if (rc == LIBSD_ENOMEM)
+        return no_memory(error);
     libsd_error_detail(NULL, why, sizeof why); /* begins with the key */
     return fail(error, -EINVAL, "--%s", why);
 }
