@@ -505,5 +505,7 @@ LIBSD_API int libsd_deregister(libsd *sd, const char *service, const char *insta
 #include "libsd-discovery.h"
 #include "libsd-etcd.h"
 #include "libsd-lock.h"
+#include "libsd-op.h"
+#include "libsd-watch.h"
 
 #endif
