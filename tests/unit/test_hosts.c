@@ -144,6 +144,8 @@ Test(hosts, each_status_has_its_errno_and_h_errno)
                   NSS_STATUS_UNAVAIL, ENOENT, NO_RECOVERY);
     expect_status(by_name("", AF_INET, sizeof buffer), NSS_STATUS_UNAVAIL, ENOENT, NO_RECOVERY);
     expect_status(by_name(".", AF_INET, sizeof buffer), NSS_STATUS_UNAVAIL, ENOENT, NO_RECOVERY);
+    cr_expect_eq(by_name("user.service.etcd", AF_UNSPEC, sizeof buffer), NSS_STATUS_SUCCESS);
+    cr_expect_eq(host.h_addrtype, AF_INET);
     cr_expect_eq(by_name("user.service.etcd", AF_UNIX, sizeof buffer), NSS_STATUS_UNAVAIL);
     cr_expect_eq(error, EAFNOSUPPORT);
     expect_status(tuples("www.example.com", &pat, sizeof buffer), NSS_STATUS_UNAVAIL, ENOENT,

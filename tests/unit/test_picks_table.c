@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../libsd/libsd-discovery.h"
 #include "table_help.h"
@@ -117,4 +118,32 @@ Test(picks_table, pass_over_one_that_rests)
     cr_assert_eq(libsd_report(sd, "even", &first, 0), 0);
     for (int i = 0; i < 20; i++)
         cr_assert_str_neq(pick("even", LIBSD_PICK_ROUND_ROBIN, "").name, first.name);
+}
+
+/* Nobody is worse than somebody who may have recovered. */
+Test(picks_table, one_is_picked_when_all_rest)
+{
+    libsd_picked picked;
+
+    for (int rested = 0; rested < 3; rested++) {
+        picked = pick("even", LIBSD_PICK_ROUND_ROBIN, "");
+        cr_expect_eq(libsd_report(sd, "even", &picked, 0), 0);
+    }
+    count("even", LIBSD_PICK_ROUND_ROBIN);
+    cr_expect_eq(got[1] + got[2] + got[3], TIMES);
+    count("uneven", LIBSD_PICK_WEIGHTED);
+    cr_expect(is_about(got[3], TIMES / 2), "others' rest is theirs alone: %d", got[3]);
+}
+
+Test(picks_table, what_is_not_there_is_not_found)
+{
+    libsd_picked picked;
+
+    cr_expect_eq(libsd_pick(sd, "none", NULL, &picked), LIBSD_ENOTFOUND);
+    table_writer_close(f.writer); /* there is no other source */
+    f.writer = NULL;
+    cr_expect_eq(libsd_pick(sd, "none", NULL, &picked), LIBSD_ENOTFOUND);
+    pick("even", LIBSD_PICK_ROUND_ROBIN, "");
+    unlink(f.path);
+    cr_expect_eq(libsd_pick(sd, "even", NULL, &picked), 0, "what is mapped stays");
 }
