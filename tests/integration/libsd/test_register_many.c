@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "enlist.h"
+#include "proxy.h"
 #include "scene.h"
 #include "users.h"
 
@@ -73,6 +74,39 @@ Test(many, shared_watch_notices_each_loss)
     UNTIL(has(judge, "/service/many/n38", ADDRESS), 4);
     cr_assert_eq(libsd_deregister(sd, "many", NULL, 0), 0);
     cr_assert_eq(many(), 1);
+}
+
+/* What it would have told is compacted: each key is looked at again, long before
+ * the next beat would do so. */
+Test(many, shared_watch_makes_up_for_losses_that_are_compacted)
+{
+    struct proxy proxy;
+    struct etcd through = etcd;
+    libsd *far;
+    char instance[20];
+
+    proxy_start(&proxy, etcd.url, NULL);
+    memcpy(through.url, proxy.url, sizeof through.url);
+    far = etcd_open(&through, NULL);
+    for (int i = 0; i < 40; i++) {
+        snprintf(instance, sizeof instance, "n%02d", i);
+        cr_assert_eq(libsd_register(far, "many", instance, ADDRESS, 60, NULL), 0);
+    }
+    proxy_freeze(&proxy);
+    for (int i = 30; i < 40; i += 3) {
+        char key[40];
+
+        snprintf(key, sizeof key, "/service/many/n%02d", i);
+        cr_assert_eq(libsd_delete(judge, libsd_str(key), 0), 1);
+    }
+    put(judge, "/elsewhere", "x");
+    etcd_compact(&etcd, put(judge, "/elsewhere", "y"));
+    cr_assert_eq(many(), 36);
+    proxy_thaw(&proxy);
+    proxy_cut(&proxy);
+    UNTIL(many() == 40, 15);
+    libsd_close(far);
+    proxy_end(&proxy);
 }
 
 /* ---- in one call -------------------------------------------------------- */
