@@ -10,17 +10,23 @@
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 
 
-def function_at(file, number):
-    """The name of the function that line NUMBER is in."""
-    return next((f["name"] for f in file["functions"] if f["start_line"] <= number <= f["end_line"]), "")
+def function_at(text, number):
+    """The function that line NUMBER is in, as the source has it: gcov knows none that is always inlined."""
+    for line in reversed(text[:number]):
+        names = re.findall(r"(\w+)\(", line) if re.match(r"\w[^;=]*$", line) else []
+        names = [name for name in names if name != "__attribute__"]
+        if names:
+            return names[0]
+    return ""
 
 
 def counts(build, folders):
-    """{source: {line: [times, function]}}, whichever object has them."""
+    """{source: {line: times}}, whichever object has them."""
     sources = {name: {} for folder in folders for name in glob.glob(f"{folder}/*.[ch]")}
     for notes in sorted(glob.glob(f"{build}/obj/**/*.gcno", recursive=True)):
         # Its status tells of a program that never ran; then the counts are 0.
@@ -29,8 +35,7 @@ def counts(build, folders):
             for file in json.loads(text)["files"]:
                 of_file = sources.get(os.path.normpath(file["file"]), {})
                 for line in file["lines"]:
-                    entry = of_file.setdefault(line["line_number"], [0, function_at(file, line["line_number"])])
-                    entry[0] += line["count"]
+                    of_file[line["line_number"]] = of_file.get(line["line_number"], 0) + line["count"]
     return sources
 
 
@@ -48,9 +53,11 @@ def ranges(numbers):
 def uncovered(name, lines):
     """What is missed of a file, function by function."""
     missed = {}
-    for number, (times, function) in sorted(lines.items()):
+    with open(name, encoding="utf-8") as file:
+        text = file.read().splitlines()
+    for number, times in sorted(lines.items()):
         if times == 0:
-            missed.setdefault(function, []).append(number)
+            missed.setdefault(function_at(text, number), []).append(number)
     return "".join(f"{name}:{function}: {ranges(numbers)}\n" for function, numbers in missed.items())
 
 
@@ -63,7 +70,7 @@ def row(name, counted):
 def main():
     build, folders = sys.argv[1], sys.argv[2:]
     sources = {name: lines for name, lines in sorted(counts(build, folders).items()) if lines}
-    times = {name: [times for times, _ in lines.values()] for name, lines in sources.items()}
+    times = {name: list(lines.values()) for name, lines in sources.items()}
     head = "| {} | lines | reached | |\n|---|---:|---:|---:|\n"
     of_folder = {folder: [] for folder in folders}
     for name, counted in times.items():
