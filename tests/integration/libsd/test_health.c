@@ -79,6 +79,23 @@ Test(health, commands_status_decides)
     remove_dir();
 }
 
+/* As one that fails; and it may come later. */
+Test(health, command_that_is_not_there_counts_as_failed)
+{
+    const char *command[] = { in_dir("program"), NULL };
+    libsd_check check = quick(LIBSD_CHECK_COMMAND);
+
+    check.command = command;
+    cr_assert_eq(enlist_checked(ADDRESS, &check), 0);
+    UNTIL(told(&story, "U"), 2);
+    cr_assert(absent(judge, KEY));
+    cr_assert_eq(symlink("/bin/true", in_dir("program")), 0);
+    UNTIL(has(judge, KEY, ADDRESS), 5);
+    unlink(in_dir("program"));
+    UNTIL(absent(judge, KEY), 5);
+    remove_dir();
+}
+
 Test(health, command_gets_nothing_of_ours)
 {
     /* Three descriptors, all of them /dev/null; no signal blocked, and none ignored
