@@ -300,7 +300,7 @@ chaos: all $(call programs,$(HELPERS) $(CHAOS) $(CHAOS_TESTS),obj) ## the long t
 storm: all $(call programs,$(CHAOS),obj) ## break a whole world for CHAOS_SECONDS (900), check each answer; CHAOS_SEED= repeats
 	tests/chaos/run
 
-bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(B)/bench/fleet $(B)/user-service $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (15 minutes)
+bench: all $(B)/bench/bench $(B)/bench/pick $(B)/bench/pipeline $(B)/bench/fleet $(B)/user-service $(NULL_MODULES) ## what everything costs, beside our peers: tables and plots in build/bench (10 minutes)
 	@tests/bench/run $(B)
 
 demo: all $(B)/user-service ## see names from etcd resolve, in private namespaces
