@@ -55,8 +55,9 @@ static bool is_there(const struct landmark *landmark, const struct records *reco
            kv->lease == landmark->kv.lease;
 }
 
-/* Watches that expect what the store never had, or, if it is another one, all
- * that expect anything. */
+/* Watches that were begun behind what the store has, or, if it is another one,
+ * all that expect anything.  What they told of since is no such sign: it may be
+ * newer than the answer. */
 static void tell(struct libsd *sd, bool replaced, int64_t revision)
 {
     struct subscription *subscription = TAILQ_FIRST(&sd->stream.subscriptions);
@@ -68,7 +69,7 @@ static void tell(struct libsd *sd, bool replaced, int64_t revision)
         struct subscription *next = TAILQ_NEXT(subscription, link);
 
         if (subscription->next && (replaced || (subscription->state == SUBSCRIPTION_LIVE &&
-                                                subscription->next - 1 > revision)))
+                                                subscription->begun - 1 > revision)))
             stream_lose(sd, subscription, true, &failure);
         subscription = next;
     }

@@ -65,6 +65,7 @@ struct subscription {
     TAILQ_ENTRY(subscription) link;
     enum subscription_state state;
     size_t slot;
+    int64_t begun; /* next when the watch was created on this connection */
     unsigned refusals;
     struct libsd *sd;
     struct timer timer;

@@ -109,6 +109,7 @@ void stream_create(struct libsd *sd, struct subscription *subscription)
     stream->slots[slot].subscription = subscription;
     asked_push(stream, slot);
     subscription->slot = slot;
+    subscription->begun = subscription->next;
     subscription->state = SUBSCRIPTION_CREATING;
     subscription->seen = 0;
     stream->creating++;

@@ -17,6 +17,7 @@
  *   impossible revisions                               answers_nobody_asked_for
  *   a store at a lower revision, another cluster id    another_store_is_listed_again
  *   a member that lags behind                          member_that_lags_is_no_other_store
+ *   an answer about the store that is behind events    events_overtake_what_is_asked_about_the_store
  */
 #include <criterion/criterion.h>
 #include <stdatomic.h>
@@ -424,6 +425,36 @@ Test(gateway_watch, member_that_lags_is_no_other_store)
 {
     meets("{\"result\":{" HEADER(2) ",\"watch_id\":\"1\",\"created\":true}}", NULL);
     UNTIL(notes_say(&seen.notes, "up "), 5);
+    gateway_is_left_in_peace();
+    cr_assert_eq(notes_count(&seen.notes, LIBSD_EVENT_LIST_BEGIN), 1);
+    watch_scene_behaves_again();
+}
+
+static atomic_bool answered;
+
+static bool is_overtaken(struct exchange *exchange)
+{
+    if (asks(exchange, "/kv/range")) {
+        UNTIL(notes_count(&seen.notes, LIBSD_EVENT_COMMIT), 5);
+        answered = true;
+        return false;
+    }
+    if (!asks(exchange, "/watch") || !stream_read(exchange))
+        return false;
+    stream_behave(exchange);
+    stream_line(exchange, EVENTS(1, 6, PUT(KEY_B, 6)));
+    stream_wait(exchange);
+    return true;
+}
+
+/* At revision 5, which the watch was begun behind; it has told of 6 since. */
+Test(gateway_watch, events_overtake_what_is_asked_about_the_store)
+{
+    watch_scene_open(LIBSD_WATCH_LIST, 0);
+    UNTIL(notes_say(&seen.notes, "] up "), 5);
+    gateway_set(is_overtaken);
+    gateway_hang_up();
+    UNTIL(answered, 10);
     gateway_is_left_in_peace();
     cr_assert_eq(notes_count(&seen.notes, LIBSD_EVENT_LIST_BEGIN), 1);
     watch_scene_behaves_again();
