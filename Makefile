@@ -290,7 +290,7 @@ CHAOS_TESTS = $(addprefix tests/unit/test_,race.c killed.c process.c sandbox.c) 
 	$(addprefix tests/integration/libsd/test_,cycles.c cycles_cluster.c faults.c gateway_stream.c soak.c)
 CHAOS_SCRIPTS = $(addprefix tests/integration/watcher/,killed.sh frozen.sh)
 SOAK_SECONDS = 1800
-chaos: all $(call programs,$(HELPERS) $(CHAOS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads, half an hour of kills; then storm
+chaos: all $(B)/user-service $(call programs,$(HELPERS) $(CHAOS) $(CHAOS_TESTS),obj) ## the long tests: 100 million checked reads, 200 faults, 7500 forks, 200,000 loads, half an hour of kills; then storm
 	READS=$(CHAOS_READS) FAULT_CYCLES=$(CHAOS_FAULTS) LONG=$(CHAOS_TIMES) SOAK_SECONDS=$(SOAK_SECONDS) \
 		KILLS=$(CHAOS_FAULTS) FREEZE=60 \
 		TEST_TIMEOUT=$$(($(SOAK_SECONDS) + 1800)) tests/run $(B)/log \
