@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../nss/module/answer.h"
@@ -226,6 +228,93 @@ Test(full, a_file_that_may_not_grow_is_refused_alike)
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     cr_expect_eq(put_numbered(count), 1);
     expect_numbered(count + 1);
+    table_end(&f);
+}
+
+/* ---- calls that fail ----------------------------------------------------- */
+
+static const char *failing; /* the call; NULL: none */
+
+static bool fails(const char *name)
+{
+    if (failing == NULL || strcmp(failing, name) != 0)
+        return false;
+    errno = EIO;
+    return true;
+}
+
+/* In place of libc's. */
+
+int fchmod(int fd, mode_t mode)
+{
+    return fails("fchmod") ? -1 : (int)syscall(SYS_fchmod, fd, mode);
+}
+
+int fstat(int fd, struct stat *status)
+{
+    return fails("fstat") ? -1 : fstatat(fd, "", status, AT_EMPTY_PATH);
+}
+
+ssize_t getrandom(void *bytes, size_t size, unsigned flags)
+{
+    return fails("getrandom") ? -1 : syscall(SYS_getrandom, bytes, size, flags);
+}
+
+int rename(const char *from, const char *to)
+{
+    return fails("rename") ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int unlink(const char *path)
+{
+    return fails("unlink") ? -1 : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+/* A larger file can't be made, or not be put in the old one's place. */
+static void expect_old_serves(const char *name)
+{
+    int count = 0, rc;
+
+    table_begin(&f);
+    setenv("ETCDSD_TABLE", f.path, 1);
+    table_put(&f, "user.service.etcd", "a=10.0.0.1:80");
+    cr_assert_eq(table_writer_publish(f.writer), 0);
+    failing = name;
+    while ((rc = put_numbered(count)) == 1)
+        cr_assert_lt(++count, 100000, "%s: it grows nevertheless", name);
+    failing = NULL;
+    cr_expect_eq(rc, -EIO, "%s: %s", name, strerror(-rc));
+    expect_numbered(count);
+    expect_nothing_left();
+    cr_expect_eq(put_numbered(count), 1, "%s", name);
+    expect_numbered(count + 1);
+    table_end(&f);
+}
+
+#define LEAVES_THE_OLD_TABLE(call)                    \
+    Test(full, failing_##call##_leaves_the_old_table) \
+    {                                                 \
+        expect_old_serves(#call);                     \
+    }
+
+LEAVES_THE_OLD_TABLE(fchmod)
+LEAVES_THE_OLD_TABLE(fstat)
+LEAVES_THE_OLD_TABLE(getrandom)
+LEAVES_THE_OLD_TABLE(rename)
+LEAVES_THE_OLD_TABLE(unlink)
+
+Test(full, a_first_table_that_cannot_be_renamed_is_published_later)
+{
+    table_begin(&f);
+    setenv("ETCDSD_TABLE", f.path, 1);
+    table_put(&f, "user.service.etcd", "a=10.0.0.1:80");
+    failing = "rename";
+    cr_expect_eq(table_writer_publish(f.writer), -EIO);
+    cr_expect_not(table_writer_is_published(f.writer));
+    failing = NULL;
+    cr_expect_neq(access(f.path, F_OK), 0);
+    cr_expect_eq(table_writer_publish(f.writer), 0);
+    cr_expect_eq(ask("user.service.etcd"), 1);
     table_end(&f);
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -426,4 +427,102 @@ Test(saved, killed_writer_leaves_the_old_one)
         free(after);
     }
     free(bytes);
+}
+
+/* ---- calls that fail ----------------------------------------------------- */
+
+/* The one that fails next, after `left` of its name that don't. */
+static struct {
+    const char *name;
+    int left;
+} failing;
+static int written = -1; /* the file: other ones are closed without trouble */
+
+static bool fails(const char *name)
+{
+    if (failing.name == NULL || strcmp(failing.name, name) != 0 || failing.left-- != 0)
+        return false;
+    errno = EDQUOT; /* of all of them this can be said */
+    return true;
+}
+
+/* In place of libc's, here and in the child that writes. */
+
+int fsync(int fd)
+{
+    return fails("fsync") ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int close(int fd)
+{
+    bool is_failing = fd == written && fails("close");
+    int rc = (int)syscall(SYS_close, fd); /* Linux closes it nevertheless */
+
+    if (is_failing)
+        errno = EDQUOT;
+    return is_failing ? -1 : rc;
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
+{
+    written = fd;
+    return fails("pwrite") ? -1 : syscall(SYS_pwrite64, fd, bytes, size, at);
+}
+
+int renameat(int from_at, const char *from, int to_at, const char *to)
+{
+    return fails("renameat") ? -1 : (int)syscall(SYS_renameat2, from_at, from, to_at, to, 0);
+}
+
+/* Has what changed written while that call fails.  Returns whether the old
+ * snapshot is there still. */
+static bool old_stays(const char *name, int left)
+{
+    size_t size, now;
+    struct saved snapshot;
+    uint8_t *bytes, *after;
+    bool is_old;
+
+    save();
+    bytes = bytes_read(&size);
+    put("/service/user/i9", "10.0.0.9:80");
+    tell(LIBSD_EVENT_COMMIT, 43);
+    mirror_flush(&follower->mirror);
+    preserve.begun_s -= 61;
+    logged();
+    failing.name = name;
+    failing.left = left;
+    preserve_tick(&preserve); /* the child has a copy of what fails */
+    failing.name = NULL;
+    settle();
+    cr_expect_eq(preserve.failures, 1, "%s", name);
+    cr_expect_not_null(strstr(logged(), strerror(EDQUOT)), "%s", name);
+    after = bytes_read(&now);
+    cr_expect_null(saved_open(&snapshot, after, now), "%s", name);
+    is_old = now == size && memcmp(bytes, after, size) == 0;
+    free(bytes);
+    free(after);
+    preserve.begun_s -= 61;
+    preserve_tick(&preserve);
+    settle();
+    cr_expect_not_null(strstr(logged(), "snapshot: written again"), "%s", name);
+    return is_old;
+}
+
+#define LEAVES_THE_OLD_ONE(call)                         \
+    Test(saved, failing_##call##_leaves_the_old_one)     \
+    {                                                    \
+        cr_expect(old_stays(#call, 0));                  \
+        cr_expect_eq(follower->model.instance_count, 5); \
+    }
+
+LEAVES_THE_OLD_ONE(pwrite)
+LEAVES_THE_OLD_ONE(fsync)
+LEAVES_THE_OLD_ONE(close)
+LEAVES_THE_OLD_ONE(renameat)
+
+/* Its name is there, but may be gone after a power failure: to be done again. */
+Test(saved, failing_fsync_of_the_directory_is_a_failure)
+{
+    cr_expect_not(old_stays("fsync", 1));
 }
