@@ -43,9 +43,7 @@ int config_endpoint_inside(const char *endpoints, const char *domain, const char
         const char *host;
         size_t host_length;
 
-        if (blanks > length)
-            blanks = length;
-        size = length - blanks;
+        size = length - blanks; /* a comma is no blank */
         while (size > 0 &&
                (endpoints[blanks + size - 1] == ' ' || endpoints[blanks + size - 1] == '\t'))
             size--;
