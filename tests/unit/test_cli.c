@@ -10,6 +10,7 @@
 
 #include "../../libsd/cli/arguments.h"
 #include "../../libsd/cli/out.h"
+#include "../../libsd/cli/say.h"
 #include "../../libsd/cli/table.h"
 
 static struct cli_arguments arguments;
@@ -117,7 +118,19 @@ REFUSED(drain_of_nothing, "register a b --drain 1",
         "PROGRAM)")
 REFUSED(interval_of_nothing, "register a b --check-interval 1",
         "--check-interval: there is no --check")
+REFUSED(empty_table, "list --table=", "--table: is empty")
 REFUSED(controls, "l\033[31mst", "l?[31mst: is no command (see etcdsd --help)")
+
+Test(cli, refuses_empty_words)
+{
+    char name[] = "etcdsd", command[] = "list", empty[] = "";
+    char *words[] = { name, command, empty, NULL };
+
+    cr_expect_eq(cli_arguments_parse(&arguments, 3, words), CLI_USAGE);
+    fflush(stderr);
+    cr_expect_stderr_eq_str(
+        "etcdsd: list: a word is empty; it takes [SERVICE] (see etcdsd list --help)\n");
+}
 
 Test(cli, help_and_version_end_well)
 {
@@ -147,6 +160,7 @@ Test(cli, json_escapes_what_it_must)
 {
     expect_json("a\"b\\c\n\x01\x7f", 8,
                 "{\"v\":\"a\\\"b\\\\c\\n\\u0001\\u007f\",\"n\":-9223372036854775808}\n");
+    expect_json("a\tb", 3, "{\"v\":\"a\\tb\",\"n\":-9223372036854775808}\n");
     expect_json("\0z", 2, "{\"v\":\"\\u0000z\",\"n\":-9223372036854775808}\n");
     expect_json("\xc3\xa4\xf0\x9f\x98\x80", 6,
                 "{\"v\":\"\xc3\xa4\xf0\x9f\x98\x80\",\"n\":-9223372036854775808}\n");
@@ -156,6 +170,7 @@ Test(cli, json_has_bytes_that_are_no_text_in_base64)
 {
     expect_json("\xff", 1, "{\"v_base64\":\"/w==\",\"n\":-9223372036854775808}\n");
     expect_json("a\xc3", 2, "{\"v_base64\":\"YcM=\",\"n\":-9223372036854775808}\n");
+    expect_json("\xc3z", 2, "{\"v_base64\":\"w3o=\",\"n\":-9223372036854775808}\n");
     expect_json("\xed\xa0\x80", 3, "{\"v_base64\":\"7aCA\",\"n\":-9223372036854775808}\n");
     expect_json("\xc0\xaf", 2, "{\"v_base64\":\"wK8=\",\"n\":-9223372036854775808}\n");
 }
@@ -192,6 +207,35 @@ Test(cli, text_gives_a_terminal_no_orders)
     fclose(to);
     cr_expect_str_eq(text, "a\\x1b[2J\\x0a\\xc2\\x9b\xc3\xa4\\xff");
     free(text);
+}
+
+Test(cli, output_that_nobody_can_have_is_an_error)
+{
+    cr_assert_not_null(freopen("/dev/full", "w", stdout));
+    fputs("something", stdout);
+    cr_expect_eq(cli_flush(CLI_GOOD), CLI_TROUBLE);
+    fflush(stderr);
+    cr_expect_stderr_eq_str("etcdsd: standard output: No space left on device\n");
+}
+
+Test(cli, errors_that_have_a_remedy_name_it)
+{
+    static const struct {
+        int error;
+        const char *word;
+    } hints[] = {
+        { LIBSD_EUNAVAILABLE, "--endpoints" },
+        { LIBSD_ETIMEDOUT, "--endpoints" },
+        { LIBSD_EAUTH, "--password" },
+        { LIBSD_EDENIED, "grant-permission" },
+        { LIBSD_ETLS, "--cacert" },
+        { LIBSD_EPROTOCOL, "client port" },
+        { LIBSD_ENOSPACE, "defragment" },
+    };
+
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        cr_expect_not_null(strstr(cli_hint(hints[i].error), hints[i].word), "%s", hints[i].word);
+    cr_expect_null(cli_hint(LIBSD_ENOMEM));
 }
 
 /* ---- names -------------------------------------------------------------- */

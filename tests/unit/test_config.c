@@ -120,6 +120,19 @@ Test(config, zones_say_only_what_differs)
     cr_expect_eq(config.zones[1].says.max_answers, 2);
 }
 
+Test(config, section_that_comes_again_goes_on)
+{
+    expect_fine(
+        "[zone a]\nprefix = /a/\nmax-answers = 2\n[service x.service.etcd]\nmax-answers = 5\n"
+        "[zone a]\nmax-answers = 3\n[service X.service.etcd.]\nweights = no\n");
+    cr_assert_eq(config.zone_count, 1);
+    cr_expect_str_eq(config.zones[0].says.prefix, "/a/");
+    cr_expect_eq(config.zones[0].says.max_answers, 3, "the later line counts");
+    cr_assert_eq(config.service_count, 1);
+    cr_expect_eq(config.services[0].says.max_answers, 5);
+    cr_expect_eq(config.services[0].says.weights, 0);
+}
+
 Test(config, services_have_the_rest_from_their_zone)
 {
     expect_fine("max-answers = 2\n[zone x]\ndomain = x.example\nprefix = /x/\n"
@@ -205,6 +218,22 @@ Test(config, zones_have_a_limit)
         sprintf(text + strlen(text), "[zone z%d]\ndomain = z%d.example\n", i, i);
     }
     expect_error(text, 2 * TABLE_MAX_ZONES + 1, "[zone z32] is one zone too many");
+}
+
+Test(config, services_have_a_limit)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *to = open_memstream(&text, &length);
+
+    for (int i = 0; i <= CONFIG_MAX_SERVICES; i++)
+        fprintf(to, "[service s%d.service.etcd]\n", i);
+    fclose(to);
+    expect_error(text, CONFIG_MAX_SERVICES + 1,
+                 "[service s4096.service.etcd] is one service too many (4096 is the most)");
+    *strstr(text, "[service s4096.") = '\0';
+    expect_fine(text);
+    free(text);
 }
 
 Test(config, domains_have_to_find_room_in_the_table)

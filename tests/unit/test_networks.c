@@ -77,6 +77,11 @@ Test(networks, what_is_no_network_is_named)
         cr_expect_eq(networks_parse(&networks, wrong[i], why, sizeof why), -EINVAL, "%s", wrong[i]);
         cr_expect_not_null(strstr(why, wrong[i]), "%s", why);
     }
+    cr_expect_eq(networks_parse(&networks,
+                                "2001:0db8:0000:0000:0000:0000:0000:0000/"
+                                "000000000000000000000000",
+                                why, sizeof why),
+                 -EINVAL, "64 bytes");
     cr_expect_eq(networks_parse(&networks, " , ", why, sizeof why), -EINVAL);
     cr_expect_eq(networks_parse(&networks, "", why, sizeof why), -EINVAL);
     cr_expect(have("10.1.1.1") && !have("11.1.1.1"), "the list is as it was");

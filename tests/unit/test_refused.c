@@ -185,6 +185,14 @@ Test(refused, operations_that_nobody_could_mean)
     EXPECT(libsd_start(sd, &op, -1, note, NULL, &id), LIBSD_EINVAL);
     EXPECT(libsd_execute(sd, &op, -1, &reply), LIBSD_EINVAL);
     EXPECT(libsd_stats(sd, &stats), LIBSD_EINVAL);
+    EXPECT(libsd_get(sd, libsd_str("/k"), NULL, 0), LIBSD_EINVAL);
+    EXPECT(libsd_lease_grant(sd, 10, NULL, NULL, 0), LIBSD_EINVAL);
+    op.flags = LIBSD_PREFIX | LIBSD_RANGE;
+    EXPECT(libsd_execute(sd, &op, 0, &reply), LIBSD_EINVAL);
+    op = libsd_op_get(libsd_str("/k"));
+    op.limit = -1;
+    EXPECT(libsd_execute(sd, &op, 0, &reply), LIBSD_EINVAL);
+    op = libsd_op_get(libsd_str("/k"));
     EXPECT(libsd_auth_token(sd, NULL, 10, 0), LIBSD_EINVAL);
     EXPECT(libsd_auth_token(sd, text, 0, 0), LIBSD_EINVAL);
     EXPECT(libsd_txn_new(NULL), LIBSD_EINVAL);
@@ -202,6 +210,34 @@ Test(refused, operations_that_nobody_could_mean)
     cr_expect_eq(wrong, 0);
 }
 
+Test(refused, handles_and_watches_that_nobody_could_mean)
+{
+    int wrong = 0;
+
+    EXPECT(libsd_open(NULL, NULL), LIBSD_EINVAL);
+    EXPECT(libsd_options_new(NULL), LIBSD_EINVAL);
+    EXPECT(libsd_options_load(NULL, ""), LIBSD_EINVAL);
+    libsd_options_set_log(NULL, NULL, NULL);
+    EXPECT(libsd_watch_open_range(sd, libsd_str("/a"), libsd_str("/b"), LIBSD_WATCH_PREFIX, 0,
+                                  see_event, NULL, &watch),
+           LIBSD_EINVAL);
+    cr_expect_null(watch);
+    cr_expect_eq(wrong, 0);
+}
+
+Test(refused, a_transaction_in_itself)
+{
+    libsd_txn *txn;
+    libsd_op op;
+    int wrong = 0;
+
+    EXPECT(libsd_txn_new(&txn), 0);
+    op = libsd_op_txn(txn);
+    EXPECT(libsd_txn_then(txn, &op), LIBSD_EINVAL);
+    libsd_txn_free(txn);
+    cr_expect_eq(wrong, 0);
+}
+
 Test(refused, services_that_nobody_could_mean)
 {
     libsd_register_options options = { .size = sizeof options, .takeover = 99 };
@@ -215,6 +251,7 @@ Test(refused, services_that_nobody_could_mean)
     options = (libsd_register_options){ .size = 1 };
     EXPECT(libsd_update(sd, "s", "i", "10.0.0.1:1", &options), LIBSD_EINVAL);
     EXPECT(libsd_update(sd, NULL, "i", "10.0.0.1:1", NULL), LIBSD_EINVAL);
+    EXPECT(libsd_register_many(sd, NULL, 1, 0, NULL), LIBSD_EINVAL);
     EXPECT(libsd_pause(sd, NULL, "i", 0), LIBSD_EINVAL);
     EXPECT(libsd_pause(sd, "s", "i", -1), LIBSD_EINVAL);
     EXPECT(libsd_discover(sd, "s", NULL, 0), LIBSD_EINVAL);
