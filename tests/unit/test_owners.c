@@ -155,6 +155,32 @@ Test(owners, who_waits_for_nothing_takes_no_memory)
     cr_expect_leq(fixture.writer->store.waiters.room, 64);
 }
 
+/* The oldest are the last of their buckets. */
+Test(owners, who_waits_is_found_behind_others)
+{
+    struct waiters waiters = { 0 };
+    struct key key = { .kind = 4 };
+    uint32_t service;
+
+    cr_assert_eq(waiters_reserve(&waiters, 4000), 0);
+    for (uint32_t i = 0; i < 4000; i++) {
+        key.low = i;
+        waiters_add(&waiters, &key, i);
+    }
+    for (uint32_t i = 0; i < 4000; i++) {
+        key.low = i;
+        if (i % 2) {
+            cr_assert(waiters_remove(&waiters, &key, i));
+        } else {
+            cr_assert(waiters_take(&waiters, &key, &service));
+            cr_assert_eq(service, i);
+        }
+        cr_assert_not(waiters_take(&waiters, &key, &service), "nobody waits any more");
+    }
+    cr_expect_eq(waiters.live, 0);
+    waiters_free(&waiters);
+}
+
 /* One service after the other loses a port that all have. */
 Test(owners, thousands_share_a_port)
 {
