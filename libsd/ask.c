@@ -109,15 +109,12 @@ void ask_text(libsd *sd, const struct question *question, struct buffer *text,
     waiter_drop(&asking->waiter);
 }
 
-int ask(libsd *sd, const struct question *question, struct buffer *text, struct answer *answer,
-        struct grpc_error *error)
+int ask(libsd *sd, const struct question *question, struct buffer *text, struct answer *answer)
 {
     struct outcome outcome;
 
     answer->records = (struct records){ 0 };
     ask_text(sd, question, text, &outcome);
-    if (error)
-        *error = outcome.error;
     if (outcome.failure.code == 0 && answer_read(text, answer, &outcome.failure) == 0)
         return 0;
     return handle_fail(sd, &outcome.failure);

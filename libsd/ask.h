@@ -21,9 +21,7 @@ void ask_text(libsd *sd, const struct question *question, struct buffer *text,
               struct outcome *outcome);
 
 /* Asks and reads the answer; text is what the answer points into.  On failure
- * the detail is remembered, and error, unless NULL, says what etcd said.  Free
- * text and the answer's records in any case. */
-int ask(libsd *sd, const struct question *question, struct buffer *text, struct answer *answer,
-        struct grpc_error *error);
+ * the detail is remembered.  Free text and the answer's records in any case. */
+int ask(libsd *sd, const struct question *question, struct buffer *text, struct answer *answer);
 
 #endif

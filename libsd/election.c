@@ -89,7 +89,7 @@ int libsd_proclaim(libsd_leadership *leadership, libsd_slice value, int timeout_
     if (!libsd_lock_revision(leadership) || !libsd_lock_is_held(leadership))
         return not_leader(leadership->sd);
     standing_proclaim_body(&body, leadership, value);
-    rc = ask(leadership->sd, &question, &text, &answer, NULL);
+    rc = ask(leadership->sd, &question, &text, &answer);
     if (rc == LIBSD_ELEASE || (rc == 0 && !answer.succeeded))
         rc = not_leader(leadership->sd);
     records_free(&answer.records);
@@ -142,7 +142,7 @@ int libsd_leader(libsd *sd, const char *name, libsd_kvs **kvs, int timeout_ms)
     standing_first_body(&body, libsd_bytes(prefix.data, prefix.size), 0);
     body.failed |= prefix.failed;
     buffer_free(&prefix);
-    rc = ask(sd, &question, &text, &answer, NULL);
+    rc = ask(sd, &question, &text, &answer);
     if (rc == 0 && answer.records.count == 0)
         rc = LIBSD_ENOTFOUND;
     if (rc == 0) {
