@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "../../libsd/base64.h"
+#include "../../libsd/buffer.h"
 #include "../../libsd/json.h"
 #include "../../libsd/message.h"
+#include "../../libsd/op.h"
 
 static char text[4096];
 
@@ -120,6 +122,42 @@ Test(json, cut_text_is_never_overrun)
         cr_assert(json_failed(&json) || size == 0, "%zu", size);
         free(copy);
     }
+}
+
+/* ---- writing ------------------------------------------------------------ */
+
+Test(json, texts_are_written_as_they_can_be_read)
+{
+    static const char all[] = "a\"b\\c\x01\n\x1f\x7f\xc3\xa4/";
+    struct buffer buffer = { 0 };
+    struct json json;
+
+    buffer_json_text(&buffer, libsd_str(all));
+    cr_assert_not(buffer.failed);
+    for (size_t i = 0; i < buffer.size; i++)
+        cr_expect_geq((unsigned char)buffer.data[i], ' ');
+    json_init(&json, buffer.data, buffer.size);
+    libsd_slice read = json_string(&json);
+    json_end(&json);
+    cr_expect_not(json_failed(&json));
+    cr_expect_eq(read.size, sizeof all - 1);
+    cr_expect_eq(memcmp(read.data, all, read.size), 0);
+    buffer_free(&buffer);
+}
+
+Test(json, urls_of_a_new_member_are_a_list)
+{
+    const libsd_op op = libsd_op_member_add("http://a:1, http://b:2", LIBSD_LEARNER);
+    struct buffer buffer = { 0 };
+
+    op_body(&buffer, &op);
+    cr_expect_eq(buffer.size, strlen("{\"peerURLs\":[\"http://a:1\",\"http://b:2\"],"
+                                     "\"isLearner\":true}"));
+    cr_expect_eq(memcmp(buffer.data,
+                        "{\"peerURLs\":[\"http://a:1\",\"http://b:2\"],\"isLearner\":true}",
+                        buffer.size),
+                 0);
+    buffer_free(&buffer);
 }
 
 /* ---- base64 ------------------------------------------------------------- */

@@ -190,6 +190,23 @@ Test(options, other_programs_keys_before_the_first_section_are_theirs)
     cr_expect_eq(libsd_options_load(options, path), 0, "%s", detail());
 }
 
+Test(options, environment_names_the_file_that_is_read_by_default)
+{
+    struct libsd_options resolved;
+
+    write_file("prefix = /of-the-file/\n");
+    setenv("ETCDSD_CONF", path, 1);
+    cr_assert_eq(libsd_options_load(options, NULL), 0);
+    setenv("ETCDSD_CONF", "", 1); /* none, and what was read is kept */
+    cr_assert_eq(options_resolve(&resolved, options), 0);
+    cr_expect_str_eq(resolved.prefix, "/of-the-file/");
+    options_clear(&resolved);
+    cr_assert_eq(libsd_options_load(options, NULL), 0);
+    cr_assert_eq(options_resolve(&resolved, options), 0);
+    cr_expect_str_eq(resolved.prefix, "/service/");
+    options_clear(&resolved);
+}
+
 Test(options, file_that_cannot_be_read_is_named)
 {
     libsd *sd = NULL;

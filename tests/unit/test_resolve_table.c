@@ -150,3 +150,25 @@ Test(resolve_table, addresses_are_what_sockets_take)
     cr_expect_eq(libsd_instance_sockaddr(&named, any, sizeof to), LIBSD_EINVAL);
     libsd_snapshot_unref(snapshot);
 }
+
+/* A table that is behind gives way to etcd, and answers when that is not there. */
+Test(resolve_table, what_was_known_last_is_told_when_etcd_is_out_of_sight)
+{
+    libsd_options *options;
+    libsd_snapshot *snapshot;
+    libsd *sd;
+
+    setenv("ETCDCTL_ENDPOINTS", "http://127.0.0.1:1", 1);
+    cr_assert_eq(libsd_options_new(&options), 0);
+    cr_assert_eq(libsd_options_load(options, ""), 0);
+    cr_assert_eq(libsd_open(&sd, options), 0);
+    libsd_options_free(options);
+    table_writer_set_state(f.writer, TABLE_DISCONNECTED);
+    cr_assert_eq(libsd_resolve(sd, "user", &snapshot, 200), 3);
+    cr_expect_str_eq(libsd_snapshot_at(snapshot, 0)->host, "10.0.0.1");
+    libsd_snapshot_unref(snapshot);
+    cr_expect(libsd_error_is_retriable(libsd_resolve(sd, "nobody", &snapshot, 200)),
+              "of what is not there, etcd has to be asked");
+    cr_expect_null(snapshot);
+    libsd_close(sd);
+}
