@@ -22,7 +22,6 @@ import os
 import random
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -37,16 +36,19 @@ BULK = 100  # services that come at once, to make the table grow
 
 
 class Sent:
-    """The number of the last state sent to etcd, shared by all processes."""
+    """The number of the last state sent to etcd, shared by all processes.
+
+    Each is a word that is stored at once; struct.pack_into() would write a 0
+    first, which others can read."""
 
     def __init__(self):
-        self.memory = mmap.mmap(-1, 4096)
+        self.numbers = (ctypes.c_uint64 * SERVICES).from_buffer(mmap.mmap(-1, 4096))
 
     def get(self, service):
-        return struct.unpack_from("<Q", self.memory, 8 * service)[0]
+        return self.numbers[service]
 
     def set(self, service, number):
-        struct.pack_into("<Q", self.memory, 8 * service, number)
+        self.numbers[service] = number
 
 
 def count_in(service, number):
