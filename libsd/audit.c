@@ -210,12 +210,13 @@ static bool is_heard(const struct libsd_watch *watch)
            stream->opened_ns < watch->audit.asked_ns && stream->heard_ns > watch->audit.came_ns;
 }
 
-static void wait_for_watch(struct libsd_watch *watch)
+/* The page waits for the watch, or the program, whose queue is full. */
+static void wait_with_page(struct libsd_watch *watch)
 {
     if (now_ns() - watch->audit.came_ns < LATE_NS) {
         arm(watch, LOOK_NS);
-    } else if (!is_heard(watch)) {
-        put_off(watch, "the watch is behind");
+    } else if (watch->subscription.next > watch->audit.newest || !is_heard(watch)) {
+        put_off(watch, "the watch or the program is behind");
     } else {
         handle_log(watch->sd, LIBSD_LOG_WARNING,
                    "listing again: etcd has revision %lld, but its watch never told of it",
@@ -231,7 +232,7 @@ static void tell_page(struct libsd_watch *watch)
     struct item *page = audit->page;
 
     if (subscription->next <= audit->newest || queue_is_full(watch->sd)) {
-        wait_for_watch(watch);
+        wait_with_page(watch);
         return;
     }
     /* Of a revision that is half there the rest comes with its own COMMIT. */

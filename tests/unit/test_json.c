@@ -322,8 +322,8 @@ Test(message, broken_watch_messages_are_refused)
     static const char *const broken[] = {
         "{}",
         "{\"result\":{\"events\":[{}]}}",
-        "{\"result\":{\"events\":[{\"type\":\"MERGE\",\"kv\":{\"key\":\"YQ==\",\"mod_revision\":"
-        "\"1\"}}]}}",
+        ("{\"result\":{\"events\":[{\"type\":\"MERGE\",\"kv\":{\"key\":\"YQ==\",\"mod_revision\":"
+         "\"1\"}}]}}"),
         "{\"result\":{\"watch_id\":true}}",
         "{\"result\":{}",
         "x",

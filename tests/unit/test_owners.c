@@ -105,7 +105,7 @@ static void service_set(struct model *model, unsigned number, unsigned hosts, in
         if (hosts >> host & 1) {
             struct table_instance *instance = &instances[service.count++];
 
-            *instance = (struct table_instance){ .label = "abcdefghijkl" + host,
+            *instance = (struct table_instance){ .label = &"abcdefghijkl"[host],
                                                  .label_length = 1,
                                                  .family = host % 2 ? 6 : 4,
                                                  .port = (uint16_t)port };
