@@ -468,6 +468,11 @@ void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped)
     word_put(header(writer) + TABLE_H_DROPPED, dropped);
 }
 
+void table_writer_set_held(struct table_writer *writer, uint64_t held)
+{
+    word_put(header(writer) + TABLE_H_HELD, held);
+}
+
 void table_writer_set_counters(struct table_writer *writer, const struct table_counters *counters)
 {
     word_put(header(writer) + TABLE_H_STARTED, counters->started);
@@ -475,7 +480,7 @@ void table_writer_set_counters(struct table_writer *writer, const struct table_c
     word_put(header(writer) + TABLE_H_EVENT_AT, counters->event_at);
     word_put(header(writer) + TABLE_H_LISTS, counters->lists);
     word_put(header(writer) + TABLE_H_OUTAGES, counters->outages);
-    word_put(header(writer) + TABLE_H_HELD, counters->held);
+    table_writer_set_held(writer, counters->held);
     word_put(header(writer) + TABLE_H_UNNAMED, counters->unnamed);
     word_put(header(writer) + TABLE_H_REFUSED, counters->refused);
     word_put(header(writer) + TABLE_H_SNAPSHOT, counters->snapshot);

@@ -106,6 +106,7 @@ void table_writer_set_limits(struct table_writer *writer, uint32_t max_stale_s, 
 void table_writer_set_state(struct table_writer *writer, int state);
 void table_writer_set_revision(struct table_writer *writer, uint64_t cluster, int64_t revision);
 void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped);
+void table_writer_set_held(struct table_writer *writer, uint64_t held);
 
 /* What whoever asks for the watcher's status wants to know; see layout.h. */
 struct table_counters {

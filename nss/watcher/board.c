@@ -78,9 +78,13 @@ bool board_is_lost(const struct board *board)
 void board_set_state(const struct board *board) /* B1 */
 {
     bool is_live = true;
+    uint64_t held = 0;
 
-    for (const struct publish *publish = board->first; publish != NULL; publish = publish->next)
+    for (const struct publish *publish = board->first; publish != NULL; publish = publish->next) {
         is_live = is_live && (publish->is_live || publish->is_apart || !publish->is_named);
+        held += publish->held;
+    }
+    table_writer_set_held(board->table, held);
     table_writer_set_state(board->table, is_live ? TABLE_LIVE : TABLE_DISCONNECTED);
 }
 

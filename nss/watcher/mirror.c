@@ -37,6 +37,7 @@ static int64_t now_ms(void)
 static void state_set(const struct mirror *mirror)
 {
     mirror->publish->is_live = mirror->is_connected && mirror->is_current;
+    mirror->publish->held = mirror->held;
     board_set_state(mirror->publish->board);
 }
 
@@ -297,14 +298,16 @@ static void on_list_end(struct mirror *mirror, const libsd_event *event)
     mirror->pending_ms = 0;
     mirror->revision = revision;
     mirror->publish->cluster = event->cluster_id;
-    if (is_held)
-        publish_changes(mirror->publish, revision);
-    else
-        list_apply(mirror, revision);
     /* Whoever listed was connected; CONNECTED may come after the list. */
     mirror->is_connected = true;
     mirror->is_current = !is_held;
-    state_set(mirror);
+    if (is_held) {
+        state_set(mirror); /* readers must not take the mixture for etcd's content */
+        publish_changes(mirror->publish, revision);
+    } else {
+        list_apply(mirror, revision);
+        state_set(mirror);
+    }
 }
 
 static void on_audit_begin(struct mirror *mirror)

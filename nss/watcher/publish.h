@@ -37,6 +37,7 @@ struct publish {
     const struct config *services; /* that say something else of themselves; NULL: none */
 
     bool is_live;                /* connected, and what the model holds is etcd's */
+    uint64_t held;               /* instances that etcd's list lacked, and the model keeps */
     bool is_lost;                /* etcd is out of sight */
     bool is_named;               /* the table's header names the zone */
     bool is_known;               /* the table has content of it, however old */

@@ -173,17 +173,19 @@ class Host:
 
 
 def doubts_of(samples):
-    """Spans in which a watcher may have held instances back: it says so a second
-    late at most, and both ways.  And those of them in which its table is one that
-    it found, was true, and has to stay as it is."""
-    spans, firsts, since, is_first, was_true = [], [], None, False, False
+    """Spans in which a watcher held instances back: its table says so before it has
+    them, and until it has them no more, so they begin behind the last sample that
+    says no.  And those of them in which the table is one that it found, was true,
+    and has to stay as it is."""
+    spans, firsts, since, is_first, was_true, before = [], [], None, False, False, 0
     for when, there, state, _, held, pid, _, lists in samples + [(FOREVER, True, 0, 0, 0, 0, (), 0)]:
         if held and since is None:
-            since, is_first = when - 1.5, was_true and pid and lists == 1
+            since, is_first = before, was_true and pid and lists == 1
         elif not held and since is not None:
             spans.append((since, when))
             firsts += [(since, when)] if is_first else []
             since = None
+        before = when
         was_true = there and (was_true and not (held and not is_first) or state == LIVE and not held)
     return spans, firsts
 

@@ -2,7 +2,8 @@
 """The sampler: what the tables say of themselves, and whom the watchers talk to.
 
 Reads the header of each host's table (words as libsd/table/layout.h numbers
-them) and the connections of each watcher, a few times a second.  A line of
+them) 50 times a second, and, a few times a second and whenever the table says
+something else than before, the connections of its watcher.  A line of
 samples.log:
 
     time | host | file is there | state | age of the heartbeat | instances held
@@ -16,7 +17,7 @@ import time
 
 from world import HOSTS, MEMBERS, WORK, address_of
 
-STEP_S = 0.2
+LOOK_S, SAMPLE_S = 0.02, 0.2
 STATE, HEARTBEAT, WRITER, LISTS, HELD, WORDS = 8, 9, 15, 27, 29, 32
 LIVE = 1
 
@@ -47,6 +48,8 @@ class Sampler:
         self.file = open(directory + "/samples.log", "w", buffering=1)
         self.world = world
         self.states = [0 for _ in HOSTS]
+        self.said = [None for _ in HOSTS]  # state, held, lists, and who writes
+        self.sampled = [0 for _ in HOSTS]
         self.is_over = False
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
@@ -54,14 +57,22 @@ class Sampler:
     def is_live(self, host):
         return self.states[host] == LIVE
 
-    def sample(self, index):
+    def look(self, index):
         now = time.monotonic()
-        watcher = self.world.watchers[index].child
-        pid = watcher.pid if watcher else 0
         try:
             with open(f"{WORK}/{HOSTS[index]}/table/table.v1", "rb") as file:
                 words = struct.unpack(f"={WORDS}Q", file.read(8 * WORDS))
         except (OSError, struct.error):
+            words = None
+        said = words and (words[STATE] & 255, words[HELD], words[LISTS], words[WRITER])
+        if said != self.said[index] or now - self.sampled[index] >= SAMPLE_S:
+            self.said[index], self.sampled[index] = said, now
+            self.sample(index, now, words)
+
+    def sample(self, index, now, words):
+        watcher = self.world.watchers[index].child
+        pid = watcher.pid if watcher else 0
+        if words is None:
             self.file.write(f"{now:.6f} {index} 0 0 0 0 0 - 0\n")
             return
         self.states[index] = words[STATE] & 255
@@ -75,8 +86,8 @@ class Sampler:
     def work(self):
         while not self.is_over:
             for index in range(len(HOSTS)):
-                self.sample(index)
-            time.sleep(STEP_S)
+                self.look(index)
+            time.sleep(LOOK_S)
 
     def finish(self):
         self.is_over = True

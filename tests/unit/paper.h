@@ -23,6 +23,8 @@ struct table_writer {
     char failing[TABLE_MAX_NAME + 1];              /* puts of this service fail, "*": all */
     int error;
     int puts, removes, state, published;
+    int put_state; /* the state at the last put */
+    uint64_t held;
     int64_t revision;
     uint64_t dropped;
     char zones[600]; /* "a.example b.example " */

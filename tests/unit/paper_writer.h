@@ -31,6 +31,7 @@ int table_writer_put(struct table_writer *writer, const struct table_service *se
     struct paper_service *slot = paper_find(service->name, service->name_length);
 
     writer->puts++;
+    writer->put_state = writer->state;
     if (writer->error != 0 &&
         (strcmp(writer->failing, "*") == 0 || strcmp(writer->failing, service->name) == 0))
         return writer->error;
@@ -126,6 +127,11 @@ void table_writer_set_revision(struct table_writer *writer, uint64_t cluster, in
 {
     (void)cluster;
     writer->revision = revision;
+}
+
+void table_writer_set_held(struct table_writer *writer, uint64_t held)
+{
+    writer->held = held;
 }
 
 void table_writer_set_dropped(struct table_writer *writer, uint64_t dropped)

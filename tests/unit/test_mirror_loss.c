@@ -39,6 +39,23 @@ Test(mirror_loss, sudden_loss_is_kept_until_a_second_list_says_the_same)
     cr_expect_not_null(strstr(stage_logged(), "still missing: believed"));
 }
 
+Test(mirror_loss, table_says_so_before_it_has_the_mixture)
+{
+    mirror.confirm_loss_s = 10;
+    stage_list_many(0, 12, 10);
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    stage_list_begin();
+    stage_put("/service/user/m90", "10.0.0.9:80");
+    stage_list_end(11);
+    cr_expect_eq(stage_shown_count("user.service.etcd"), 13);
+    cr_expect_eq(paper.put_state, TABLE_DISCONNECTED);
+    cr_expect_eq(paper.held, 12);
+    stage_list_many(0, 12, 12);
+    cr_expect_eq(paper.put_state, TABLE_DISCONNECTED, "live when it is written");
+    cr_expect_eq(paper.state, TABLE_LIVE);
+    cr_expect_eq(paper.held, 0);
+}
+
 Test(mirror_loss, sudden_loss_is_not_believed_by_a_second_list_that_comes_too_soon)
 {
     mirror.confirm_loss_s = 10;
