@@ -138,8 +138,8 @@ Test(audit, what_changed_meanwhile_is_not_told)
     UNTIL(notes_say(&notes, "( -/f/a ; =/f/b=1 ; ) "), AUDIT_S);
 }
 
-/* Rule A2: the page shows what the watch tells later. */
-static bool late_event(struct exchange *exchange)
+/* A watch that says its line when it is time. */
+static bool speaks(struct exchange *exchange, void (*wait_for_time)(void), const char *line)
 {
     if (!asks(exchange, "/watch"))
         return page_of_audit(exchange);
@@ -148,13 +148,24 @@ static bool late_event(struct exchange *exchange)
         if (!strstr(exchange->body, "watch_id"))
             continue;
         watched = true;
-        UNTIL(asked, 10);
-        UNTIL(notes_count(&notes, LIBSD_EVENT_AUDIT_BEGIN), 10);
-        for (double begun = seconds(); seconds() - begun < 0.5;)
-            cr_assert_eq(notes_count(&notes, LIBSD_EVENT_AUDIT_KEY), 0);
-        stream_line(exchange, EVENTS(1, 6, PUT(KEY_B, 6)));
+        wait_for_time();
+        stream_line(exchange, line);
     }
     return true;
+}
+
+/* Rule A2: the page shows what the watch tells later. */
+static void page_is_not_told(void)
+{
+    UNTIL(asked, 10);
+    UNTIL(notes_count(&notes, LIBSD_EVENT_AUDIT_BEGIN), 10);
+    for (double begun = seconds(); seconds() - begun < 0.5;)
+        cr_assert_eq(notes_count(&notes, LIBSD_EVENT_AUDIT_KEY), 0);
+}
+
+static bool late_event(struct exchange *exchange)
+{
+    return speaks(exchange, page_is_not_told, EVENTS(1, 6, PUT(KEY_B, 6)));
 }
 
 Test(audit, page_waits_for_the_watch)
@@ -168,19 +179,14 @@ Test(audit, page_waits_for_the_watch)
 }
 
 /* Rule A3: the key is not in the page, as its deletion is on its way. */
+static void page_is_told(void)
+{
+    UNTIL(notes_count(&notes, LIBSD_EVENT_COMMIT), 10);
+}
+
 static bool late_deletion(struct exchange *exchange)
 {
-    if (!asks(exchange, "/watch"))
-        return page_of_audit(exchange);
-    while (stream_read(exchange)) {
-        stream_behave(exchange);
-        if (!strstr(exchange->body, "watch_id"))
-            continue;
-        watched = true;
-        UNTIL(notes_count(&notes, LIBSD_EVENT_COMMIT), 10);
-        stream_line(exchange, EVENTS(1, 6, DELETE(KEY_F, 6)));
-    }
-    return true;
+    return speaks(exchange, page_is_told, EVENTS(1, 6, DELETE(KEY_F, 6)));
 }
 
 Test(audit, end_waits_for_what_is_on_its_way)
